@@ -1,0 +1,48 @@
+#pragma once
+// The books: what was read, and where it went. Lent by the topology, so they
+// outlive every actor; written with relaxed atomics by whoever knows.
+
+#include <atomic>
+#include <cstdint>
+
+namespace bpf2graphite {
+
+using counter = std::atomic<std::uint64_t>;
+
+/// One trace's books. "Values" are rows and scalars that bpftrace printed.
+struct trace_ledger {
+  counter starts{0};          // bpftrace processes started
+  counter restarts{0};        // ... of these, after an end that we did not ask
+  counter bytes{0};           // read from its standard output
+  counter lines_discarded{0}; // over the limit
+  counter values{0};          // read in snapshots
+  counter snapshots{0};
+  counter lost_events{0}; // as bpftrace reports them
+  counter helper_errors{0};
+  counter map_full{0};
+  counter rejected{0};       // rows that fit no map
+  counter invalid{0};        // records that are none
+  counter printed{0};        // printf and the like
+  counter truncated{0};      // cut at the end of the output
+  counter points{0};         // made from the values
+  counter crash_values{0};   // lost by a crash of one of our actors
+  counter crash_messages{0}; // messages given up after a crash
+  counter actor_restarts{0};
+};
+
+/// The books of one destination, in points.
+struct destination_ledger {
+  counter points{0};         // handed to the queue of this destination
+  counter accepted{0};       // the peer read all of it
+  counter waiting{0};        // in the queue or under way
+  counter dropped_buffer{0}; // oldest, for lack of room
+  counter dropped_stop{0};   // not accepted before the daemon ended
+  counter parked{0};         // refused alone, again and again
+  counter batches{0};
+  counter resent{0};         // points sent once more after a loss
+  counter resend_dropped{0}; // kept to be sent again, dropped for lack of room
+  counter connects{0};
+  counter refusals{0};
+};
+
+} // namespace bpf2graphite

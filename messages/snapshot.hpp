@@ -1,0 +1,88 @@
+#pragma once
+// One print of one bpftrace map, as exact numbers.
+
+#include "messages/trace.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace bpf2graphite {
+
+/// Holds every integer that bpftrace prints (-2^63 ... 2^64-1) and sums of
+/// them.
+__extension__ typedef __int128 exact;
+
+/// One row of a histogram. Both ends are inclusive, as in bpftrace's JSON,
+/// because the exclusive end of its highest row, 2^63, fits in no int64.
+struct bucket {
+  std::optional<std::int64_t> min; // none: open towards minus infinity
+  std::optional<std::int64_t> max; // none: open towards plus infinity
+  std::uint64_t count = 0;
+
+  friend bool operator==(const bucket&, const bucket&) = default;
+};
+
+/// What bpftrace's stats() prints.
+struct stats_value {
+  exact count = 0;
+  exact average = 0;
+  exact total = 0;
+
+  friend bool operator==(const stats_value&, const stats_value&) = default;
+};
+
+/// One interval of a tseries().
+struct tseries_value {
+  std::string time; // as printed: the text shows neither date nor zone
+  exact value = 0;
+
+  friend bool operator==(const tseries_value&, const tseries_value&) = default;
+};
+
+/// A value that is no number: a string, tuple, stack, address. In JSON it is
+/// the value's JSON text when `json` is set (a tuple, an object), else bytes.
+struct text_value {
+  std::string text;
+  bool json = false;
+
+  friend bool operator==(const text_value&, const text_value&) = default;
+};
+
+enum class map_kind {
+  hist,    // hist and lhist: std::vector<bucket>
+  value,   // count, sum, avg, min, max, plain integers: exact
+  stats,   // stats_value
+  tseries, // std::vector<tseries_value>
+  text,    // text_value
+  print,   // print() of what is no map (JSON only): exact or text_value
+};
+
+/// One element of a map. `value` holds the alternative named at its map_kind.
+struct map_entry {
+  /// Key parts as printed, raw bytes; empty for a map without keys.
+  std::vector<std::string> keys;
+  std::variant<std::vector<bucket>, exact, stats_value,
+               std::vector<tseries_value>, text_value>
+    value;
+  /// The output ended within this histogram: rows may be missing.
+  bool partial = false;
+};
+
+/// One print of one map (of one kind: a text map may hold a number in one
+/// element and text in the next, then it comes as `text` and `value` entries
+/// side by side in one snapshot and `kind` tells that of the first).
+struct snapshot {
+  std::string map; // with its @; empty for print() of what is no map
+  map_kind kind = map_kind::value;
+  std::vector<map_entry> entries; // in print order
+  std::uint64_t number = 1;       // the how-manieth print of that map, from 1
+  wall_time arrival{};            // of the last byte of the print
+  /// Printed after the two newlines by which bpftrace ends: its final dump.
+  /// (bpftrace 0.24+ writes none in JSON: there it stays false.)
+  bool ending = false;
+};
+
+} // namespace bpf2graphite
