@@ -1,0 +1,60 @@
+#include "actors/watchdog/last_words.hpp"
+
+#include <utility>
+
+namespace bpf2graphite {
+
+std::vector<std::string> last_words::add(std::string_view bytes,
+                                         clock::time_point now) {
+  kept_.append(bytes);
+  // Twice the size before it is cut: not a move of 4 KiB for each byte.
+  if (kept_.size() > 2 * kept_bytes_max)
+    kept_.erase(0, kept_.size() - kept_bytes_max);
+  std::vector<std::string> lines;
+  while (!bytes.empty()) {
+    auto end = bytes.find('\n');
+    auto part = bytes.substr(0, end);
+    auto room = line_bytes_max - line_.size();
+    cut_ = cut_ || part.size() > room;
+    line_.append(part.substr(0, room));
+    if (end == std::string_view::npos)
+      break;
+    end_line(now, lines);
+    bytes.remove_prefix(end + 1);
+  }
+  return lines;
+}
+
+void last_words::end_line(clock::time_point now,
+                          std::vector<std::string>& lines) {
+  auto line = std::exchange(line_, {});
+  auto cut = std::exchange(cut_, false);
+  if (line.find_first_not_of(" \t\r") == std::string::npos)
+    return;
+  if (logged_ == 0 || now - period_began_ >= period) {
+    period_began_ = now;
+    logged_ = 0;
+  }
+  if (logged_ >= lines_max) {
+    ++left_out_;
+    return;
+  }
+  ++logged_;
+  if (cut)
+    line += " ...";
+  if (auto count = std::exchange(left_out_, 0); count > 0)
+    line += " (" + std::to_string(count) + " lines before this left out)";
+  lines.push_back(std::move(line));
+}
+
+void last_words::start_over() {
+  kept_.clear();
+  line_.clear();
+  cut_ = false;
+}
+
+bool is_noise(std::string_view line) {
+  return line.find("RLIMIT_MEMLOCK") != std::string_view::npos;
+}
+
+} // namespace bpf2graphite

@@ -1,0 +1,57 @@
+#pragma once
+// What bpftrace says on its standard error: the end of it is kept, and a few
+// lines go to the log.
+
+#include "actors/supervisor/supervision.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bpf2graphite {
+
+class last_words {
+public:
+  using clock = supervision::clock;
+
+  static constexpr std::size_t kept_bytes_max = 4 << 10;
+  /// A longer line is cut in the log.
+  static constexpr std::size_t line_bytes_max = 200;
+  static constexpr std::size_t lines_max = 10; // in the log, per period
+  static constexpr std::chrono::milliseconds period{60'000};
+
+  /// Takes bytes cut anywhere; returns the lines that should be logged, raw,
+  /// without line ends. Lines beyond `lines_max` are counted, and a later one
+  /// brings the count.
+  std::vector<std::string> add(std::string_view bytes, clock::time_point now);
+
+  /// The last bytes, at most `kept_bytes_max`, raw.
+  std::string_view text() const {
+    std::string_view all = kept_;
+    return all.substr(all.size() - std::min(all.size(), kept_bytes_max));
+  }
+
+  /// A new process: forgets what the one before said, but not its lines in
+  /// the log.
+  void start_over();
+
+private:
+  void end_line(clock::time_point now, std::vector<std::string>& lines);
+
+  std::string kept_;
+  std::string line_; // of the line that is not complete
+  bool cut_ = false;
+  clock::time_point period_began_{};
+  std::size_t logged_ = 0;     // in this period
+  std::uint64_t left_out_ = 0; // since the last line in the log
+};
+
+/// The complaint about RLIMIT_MEMLOCK: it comes with every start in a
+/// container and means nothing on kernels since 5.11.
+bool is_noise(std::string_view line);
+
+} // namespace bpf2graphite

@@ -1,0 +1,215 @@
+#include "actors/watchdog/pipe_poller.hpp"
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace bpf2graphite {
+namespace {
+
+constexpr int events_max = 128; // in one round; the rest is in the next
+
+} // namespace
+
+pipe_poller::pipe_poller(boost::asio::io_context& io,
+                         std::chrono::milliseconds read_delay)
+  : io_{io}, timer_{io}, watch_{io}, pace_{read_delay},
+    scratch_{std::make_unique<std::array<char, turn_bytes_max>>()} {
+  epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_ < 0)
+    throw std::system_error{errno, std::generic_category(), "epoll_create1"};
+}
+
+pipe_poller::~pipe_poller() {
+  alive_.reset();
+  disarm();
+  ::close(epoll_);
+}
+
+int pipe_poller::add(int fd, pipe_sink& sink) {
+  entry pipe{.sink = &sink};
+  if (auto size = ::fcntl(fd, F_GETPIPE_SZ); size > 0)
+    pipe.capacity = static_cast<std::size_t>(size);
+  if (!put_in_set(fd, pipe))
+    return errno;
+  pipes_[fd] = pipe;
+  arm();
+  return 0;
+}
+
+void pipe_poller::remove(int fd) {
+  auto found = pipes_.find(fd);
+  if (found == pipes_.end())
+    return;
+  take_out(fd, found->second);
+  pipes_.erase(found);
+  if (pipes_.empty()) {
+    disarm();
+    timer_.cancel();
+    busy_ = false;
+  }
+}
+
+void pipe_poller::resume(int fd) {
+  auto found = pipes_.find(fd);
+  if (found == pipes_.end() || found->second.in_set)
+    return;
+  put_in_set(fd, found->second);
+  // It was kept waiting long enough. If there is more than a turn, the set
+  // says so.
+  read_once(fd);
+  arm();
+}
+
+void pipe_poller::drain(int fd) {
+  for (int i = 0; i < turns_max; ++i)
+    if (read_once(fd) != turn::more)
+      return;
+}
+
+pipe_poller::turn pipe_poller::read_once(int fd) {
+  auto found = pipes_.find(fd);
+  if (found == pipes_.end() || !found->second.in_set)
+    return turn::over;
+  auto* sink = found->second.sink;
+  auto room = sink->room();
+  if (room == 0) {
+    take_out(fd, found->second);
+    if (!sink->left_alone())
+      return turn::over;
+    found = pipes_.find(fd);
+    if (found == pipes_.end() || !put_in_set(fd, found->second))
+      return turn::over;
+    room = sink->room();
+    if (room == 0)
+      return turn::empty; // the set brings it back
+  }
+  auto wanted = std::min(room, turn_bytes_max);
+  auto got = ::read(fd, scratch_->data(), wanted);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    return turn::empty;
+  if (got <= 0) {
+    remove(fd);
+    sink->ended();
+    return turn::over;
+  }
+  auto size = static_cast<std::size_t>(got);
+  found->second.read += size;
+  sink->take({scratch_->data(), size});
+  return size == wanted ? turn::more : turn::empty;
+}
+
+bool pipe_poller::put_in_set(int fd, entry& pipe) {
+  if (pipe.in_set)
+    return true;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  pipe.in_set = ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
+  return pipe.in_set;
+}
+
+void pipe_poller::take_out(int fd, entry& pipe) {
+  if (pipe.in_set)
+    ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  pipe.in_set = false;
+}
+
+void pipe_poller::arm() {
+  if (busy_ || watch_.is_open() || pipes_.empty())
+    return;
+  boost::system::error_code ec;
+  watch_.assign(epoll_, ec);
+  if (ec) {
+    // No memory in the kernel for one more watch: look again a little later.
+    busy_ = true;
+    wait_a_little();
+    return;
+  }
+  watch_.async_wait(
+    boost::asio::posix::stream_descriptor::wait_read,
+    [this, alive = std::weak_ptr{alive_}](boost::system::error_code error) {
+      if (!alive.expired() && !error)
+        on_ready();
+    });
+}
+
+void pipe_poller::disarm() {
+  if (watch_.is_open())
+    watch_.release(); // ours to close
+}
+
+void pipe_poller::on_ready() {
+  disarm();
+  busy_ = true;
+  if (some_urgent())
+    read_round();
+  else
+    wait_a_little();
+}
+
+void pipe_poller::wait_a_little() {
+  timer_.expires_after(pace_.delay());
+  timer_.async_wait(
+    [this, alive = std::weak_ptr{alive_}](boost::system::error_code error) {
+      if (!alive.expired() && !error && busy_)
+        read_round();
+    });
+}
+
+bool pipe_poller::some_urgent() const {
+  std::array<epoll_event, events_max> events;
+  auto count = ::epoll_wait(epoll_, events.data(), events_max, 0);
+  for (int i = 0; i < count; ++i) {
+    auto fd = events[static_cast<std::size_t>(i)].data.fd;
+    auto found = pipes_.find(fd);
+    int bytes = 0;
+    if (found != pipes_.end() && ::ioctl(fd, FIONREAD, &bytes) == 0
+        && read_pace::urgent(static_cast<std::size_t>(bytes),
+                             found->second.capacity))
+      return true;
+  }
+  return false;
+}
+
+/// A turn for each pipe that is ready; again, after others on the io thread
+/// had theirs, until none is.
+void pipe_poller::read_round() {
+  std::array<epoll_event, events_max> events;
+  auto count = ::epoll_wait(epoll_, events.data(), events_max, 0);
+  if (count <= 0)
+    return end_pause();
+  for (int i = 0; i < count; ++i)
+    read_once(events[static_cast<std::size_t>(i)].data.fd);
+  if (!busy_)
+    return; // the last pipe has gone
+  boost::asio::post(io_, [this, alive = std::weak_ptr{alive_}] {
+    if (!alive.expired() && busy_)
+      read_round();
+  });
+}
+
+void pipe_poller::end_pause() {
+  std::size_t fullest = 0;
+  std::size_t capacity = turn_bytes_max;
+  for (auto& [fd, pipe] : pipes_) {
+    auto read = std::exchange(pipe.read, 0);
+    if (read < fullest)
+      continue;
+    fullest = read;
+    capacity = pipe.capacity;
+  }
+  pace_.drained(fullest, capacity);
+  busy_ = false;
+  arm();
+}
+
+} // namespace bpf2graphite

@@ -1,0 +1,108 @@
+#pragma once
+// All pipes of all children in one epoll descriptor of our own, and Asio waits
+// on that one only: one by one in Asio each small write wakes us (399 context
+// switches in 4 s for one child that writes every 10 ms). After the first
+// readiness Asio forgets even that one, until the read delay is over and all
+// ready pipes are drained. While nothing is readable no timer runs.
+//
+// io thread only, all of it.
+
+#include "actors/watchdog/read_pace.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+
+namespace bpf2graphite {
+
+/// Who takes what a pipe holds. It may remove its pipe, or another, in any of
+/// these calls.
+class pipe_sink {
+public:
+  virtual ~pipe_sink() = default;
+
+  /// Bytes it takes now. 0: the pipe is left alone until `resume`.
+  virtual std::size_t room() = 0;
+
+  /// There was no room and the pipe is left alone from now on. True when room
+  /// came back in between.
+  virtual bool left_alone() = 0;
+
+  /// Bytes of the pipe; valid during the call.
+  virtual void take(std::string_view bytes) = 0;
+
+  /// End of file, or an error, which is one. The pipe was removed.
+  virtual void ended() = 0;
+};
+
+class pipe_poller {
+public:
+  /// What one pipe gives in one turn; then the next one has its turn.
+  static constexpr std::size_t turn_bytes_max = 64 << 10;
+
+  pipe_poller(boost::asio::io_context& io,
+              std::chrono::milliseconds read_delay);
+  ~pipe_poller();
+  pipe_poller(const pipe_poller&) = delete;
+  pipe_poller& operator=(const pipe_poller&) = delete;
+
+  /// Watches the non-blocking `fd`, which stays the caller's; so does `sink`.
+  /// An errno value, or 0.
+  int add(int fd, pipe_sink& sink);
+
+  /// Forgets it: no more calls. Before it is closed.
+  void remove(int fd);
+
+  /// Its sink has room again: reads at once.
+  void resume(int fd);
+
+  /// Reads at once what is there, up to `turns_max` turns: its writer is gone.
+  void drain(int fd);
+
+  std::size_t watched() const {
+    return pipes_.size();
+  }
+
+private:
+  static constexpr int turns_max = 16;
+
+  struct entry {
+    pipe_sink* sink = nullptr;
+    std::size_t capacity = turn_bytes_max;
+    std::size_t read = 0; // since the last pause
+    bool in_set = false;  // false: left alone
+  };
+  enum class turn { more, empty, over };
+
+  turn read_once(int fd);
+  bool put_in_set(int fd, entry& pipe);
+  void take_out(int fd, entry& pipe);
+  void arm();
+  void disarm();
+  void on_ready();
+  void wait_a_little();
+  void read_round();
+  bool some_urgent() const;
+  void end_pause();
+
+  boost::asio::io_context& io_;
+  boost::asio::steady_timer timer_;
+  int epoll_ = -1;
+  boost::asio::posix::stream_descriptor watch_;
+  read_pace pace_;
+  std::unordered_map<int, entry> pipes_;
+  std::unique_ptr<std::array<char, turn_bytes_max>> scratch_;
+  /// Between the first readiness and the last byte: Asio does not watch.
+  bool busy_ = false;
+  /// Handlers that were posted look at it before they touch us.
+  std::shared_ptr<int> alive_ = std::make_shared<int>();
+};
+
+} // namespace bpf2graphite

@@ -1,0 +1,44 @@
+#pragma once
+// How long readable pipes are left alone.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+
+namespace bpf2graphite {
+
+/// A read for every small write would wake us hundreds of times a second. So
+/// reading waits, for all pipes together; shorter when a pipe fills, since a
+/// bpftrace that blocks in write() loses events.
+class read_pace {
+public:
+  static constexpr std::chrono::milliseconds delay_min{2};
+
+  explicit read_pace(std::chrono::milliseconds longest)
+    : longest_{std::max(longest, std::chrono::milliseconds{0})}, delay_{
+                                                                   longest_} {}
+
+  /// How long to wait after the first pipe became readable.
+  std::chrono::milliseconds delay() const {
+    return delay_;
+  }
+
+  /// That much (bytes) is in a pipe that holds `capacity`: do not wait.
+  static bool urgent(std::size_t bytes, std::size_t capacity) {
+    return bytes > capacity / 2;
+  }
+
+  /// All was read; `fullest` is the most that came out of one pipe.
+  void drained(std::size_t fullest, std::size_t capacity) {
+    if (urgent(fullest, capacity))
+      delay_ = std::min(std::max(delay_ / 8, delay_min), longest_);
+    else if (fullest < capacity / 4)
+      delay_ = std::min(std::max(delay_ * 2, delay_min), longest_);
+  }
+
+private:
+  std::chrono::milliseconds longest_;
+  std::chrono::milliseconds delay_;
+};
+
+} // namespace bpf2graphite

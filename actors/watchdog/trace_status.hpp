@@ -1,0 +1,60 @@
+#pragma once
+// Where a trace stands, for `status`. Lent by the topology; the watchdog
+// writes, anybody reads.
+
+#include "messages/trace.hpp"
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace bpf2graphite {
+
+enum class trace_state { starting, running, failing, stopped };
+
+/// "starting", "running", "failing", "stopped".
+constexpr std::string_view to_text(trace_state state) {
+  switch (state) {
+    case trace_state::starting:
+      return "starting";
+    case trace_state::running:
+      return "running";
+    case trace_state::failing:
+      return "failing";
+    case trace_state::stopped:
+      break;
+  }
+  return "stopped";
+}
+
+/// Counts of starts and restarts are in the trace's ledger.
+struct trace_view {
+  trace_state state = trace_state::starting;
+  int pid = 0; // 0: no process
+  std::uint64_t life = 0;
+  std::string version;    // of bpftrace; empty: not known
+  std::string reason;     // why it failed, or ended the last time
+  std::string last_words; // of the last process that ended: raw, at most 4 KiB
+};
+
+class trace_status {
+public:
+  trace_view read() const {
+    std::lock_guard guard{mutex_};
+    return view_;
+  }
+
+  /// Calls `change(trace_view&)`.
+  template <class Change>
+  void update(Change&& change) {
+    std::lock_guard guard{mutex_};
+    change(view_);
+  }
+
+private:
+  mutable std::mutex mutex_;
+  trace_view view_;
+};
+
+} // namespace bpf2graphite
