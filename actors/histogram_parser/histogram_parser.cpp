@@ -1,0 +1,87 @@
+#include "actors/histogram_parser/histogram_parser.hpp"
+
+#include "actors/supervisor/shell.hpp"
+
+#include <utility>
+
+namespace bpf2graphite {
+namespace {
+
+using self_ptr =
+  histogram_parser_actor::stateful_pointer<histogram_parser_state>;
+
+void pass_on(histogram_parser_environment& env, const normalizer_actor& next,
+             output_decoder::result result) {
+  for (auto& sentence : result.assumptions)
+    env.log(log_level::notice, sentence);
+  if (result.attached && env.attached)
+    env.attached();
+  if (env.printed)
+    for (const auto& line : result.printed)
+      env.printed(line);
+  for (auto& event : result.events)
+    caf::anon_send(next, env.out.put(std::move(event)));
+  env.give_back(result.credit_back);
+}
+
+void process(histogram_parser_environment& env, const normalizer_actor& next,
+             const lines_event& event) {
+  if (env.fault)
+    env.fault(histogram_parser_state::name, env.trace);
+  if (std::holds_alternative<output_opened>(event))
+    env.decoder.reconfigure(env.options());
+  pass_on(env, next, env.decoder.take(event));
+}
+
+/// A message that killed us twice: its values cannot be known, its bytes can.
+void give_up(histogram_parser_environment& env, const lines_event& event) {
+  env.ledger.crash_messages.fetch_add(1, std::memory_order_relaxed);
+  if (const auto* lines = std::get_if<output_lines>(&event))
+    env.give_back(lines->credit);
+}
+
+void ask_for_pause(self_ptr self, histogram_parser_environment& env) {
+  if (!env.decoder.waiting())
+    return;
+  self->delayed_send(self, env.decoder.pause_after(), pause_atom_v,
+                     ++self->state.pause_generation);
+}
+
+} // namespace
+
+histogram_parser_actor::behavior_type
+histogram_parser(self_ptr self, histogram_parser_environment& env,
+                 normalizer_actor next) {
+  keep_exception_text(self);
+  if (!env.decoder.valid()) {
+    env.ledger.crash_messages.fetch_add(1, std::memory_order_relaxed);
+    env.decoder.start_fresh();
+  }
+  auto work = [&env, next](const lines_event& event) {
+    process(env, next, event);
+  };
+  auto drop = [&env](const lines_event& event) {
+    give_up(env, event);
+  };
+  on_exit(self,
+          [&env, work, drop](const caf::error&) { env.in.resume(work, drop); });
+  // What a predecessor left comes first; in a message, so that an exception
+  // ends the actor and not its start.
+  self->send(self, pause_atom_v, std::uint64_t{0});
+  return {
+    [self, &env, work, drop](const numbered<lines_event>& message) {
+      env.in.deliver(message.number, work, drop);
+      ask_for_pause(self, env);
+    },
+    [self, &env, next, work, drop](pause_atom, std::uint64_t generation) {
+      if (generation == 0)
+        env.in.resume(work, drop);
+      else if (generation == self->state.pause_generation)
+        pass_on(env, next, env.decoder.pause(env.now()));
+      if (generation == 0)
+        ask_for_pause(self, env);
+    },
+  };
+}
+
+} // namespace bpf2graphite

@@ -1,0 +1,44 @@
+#pragma once
+// The shell around output_decoder: lines in, snapshots to the normalizer.
+
+#include "actors/histogram_parser/output_decoder.hpp"
+#include "actors/supervisor/inbox.hpp"
+#include "messages/log.hpp"
+#include "messages/protocols.hpp"
+
+#include <functional>
+#include <string>
+
+namespace bpf2graphite {
+
+/// What a histogram_parser works on; lent by the topology, outlives it.
+struct histogram_parser_environment {
+  trace_name trace;
+  inbox<lines_event>& in;
+  inbox<snapshot_event>& out; // the normalizer's
+  output_decoder& decoder;
+  trace_ledger& ledger;
+  /// What a new life of the trace is parsed with.
+  std::function<parser_options()> options;
+  /// Bytes of the pipe that are done with.
+  std::function<void(std::size_t)> give_back;
+  /// The probes are in place (tells the gate that bounds starts).
+  std::function<void()> attached;
+  /// Output of printf and the like; may be empty.
+  std::function<void(const std::string&)> printed;
+  std::function<wall_time()> now;
+  log_sink log;
+  fault_hook fault; // tests only; may be empty
+};
+
+struct histogram_parser_state {
+  static inline const char* name = "histogram_parser";
+  /// Of the pause that was asked for last; older ones are stale.
+  std::uint64_t pause_generation = 0;
+};
+
+histogram_parser_actor::behavior_type histogram_parser(
+  histogram_parser_actor::stateful_pointer<histogram_parser_state> self,
+  histogram_parser_environment& env, normalizer_actor next);
+
+} // namespace bpf2graphite
