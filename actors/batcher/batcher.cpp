@@ -1,0 +1,212 @@
+#include "actors/batcher/batcher.hpp"
+
+#include "actors/batcher/tick_times.hpp"
+#include "actors/supervisor/shell.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace bpf2graphite {
+namespace {
+
+using self_ptr = batcher_actor::stateful_pointer<batcher_state>;
+
+void count(counter& c, std::uint64_t n) {
+  c.fetch_add(n, std::memory_order_relaxed);
+}
+
+/// The handlers' work; `self` and what is lent, nothing more.
+struct work {
+  self_ptr self;
+  batcher_environment& env;
+
+  batcher_state& state() const {
+    return self->state;
+  }
+
+  void check() const {
+    if (env.fault)
+      env.fault(batcher_state::name, {});
+  }
+
+  // -- inboxes ----------------------------------------------------------------
+
+  void take_points(std::uint64_t up_to) const {
+    env.points.deliver(
+      up_to,
+      [this](const std::vector<metric>& points) { env.queue.add(points); },
+      [this](const std::vector<metric>& points) {
+        count(env.ledger.crash_messages, 1);
+        count(env.ledger.crash_points, points.size());
+      });
+  }
+
+  void take_reports(std::uint64_t up_to) const {
+    env.reports.deliver(
+      up_to,
+      [this](const delivery_report& report) { env.queue.report(report); },
+      [this](const delivery_report&) {
+        // The batch is sent once more; nothing is lost.
+        count(env.ledger.crash_messages, 1);
+      });
+  }
+
+  // -- demand -----------------------------------------------------------------
+
+  /// Gives every destination that waits what there is for it.
+  void serve() const {
+    for (std::size_t i = 0; i < state().demand.size(); ++i)
+      if (state().demand[i].pending())
+        serve(i);
+  }
+
+  void serve(std::size_t destination) const {
+    auto batch = env.queue.next(destination, false);
+    if (!batch)
+      return;
+    keep_slot(batch->newest_slot);
+    auto promise = std::exchange(state().demand[destination], {});
+    promise.deliver(std::move(*batch));
+  }
+
+  /// Delivery goes on without the record: a slot written twice after the next
+  /// start is less than no data now.
+  void keep_slot(std::int64_t slot) const {
+    auto kept = env.slots.keep(slot);
+    if (!kept)
+      count(env.ledger.record_failures, 1);
+    if (!kept && !state().record_failing)
+      env.log(log_level::warning,
+              "last-slot cannot be written into the runtime directory: after "
+              "a restart the slot under way may be sent with a second value");
+    state().record_failing = !kept;
+  }
+
+  // -- the clock --------------------------------------------------------------
+
+  void start_ticking() const {
+    if (state().ticking)
+      return;
+    state().ticking = true;
+    schedule(time_to_tick(env.now(), env.config.interval, env.config.offset));
+  }
+
+  void schedule(std::chrono::milliseconds after) const {
+    self->delayed_send(self, after, caf::tick_atom_v, ++state().schedule);
+  }
+
+  void tick() const {
+    end_round(); // one that is open still has had its time
+    begin_round();
+    state().ticking = !state().joined.empty() || env.queue.has_open_points();
+    if (state().ticking)
+      schedule(
+        time_after_tick(env.now(), env.config.interval, env.config.offset));
+  }
+
+  // -- rounds -----------------------------------------------------------------
+
+  void begin_round() const {
+    auto& st = state();
+    ++st.round;
+    st.round_open = true;
+    count(env.ledger.rounds, 1);
+    for (auto& [address, normalizer] : st.joined) {
+      st.awaited.insert(address);
+      self->send(normalizer, collect_atom_v, st.round);
+    }
+    if (st.awaited.empty())
+      return end_round();
+    // Over before the next tick also where the interval is a second.
+    auto limit = std::min(env.config.collect_timeout, env.config.interval / 2);
+    self->delayed_send(self, limit, pause_atom_v, st.round);
+  }
+
+  void answered(const caf::actor_addr& who) const {
+    auto& st = state();
+    if (st.round_open && st.awaited.erase(who) > 0 && st.awaited.empty())
+      end_round();
+  }
+
+  void end_round() const {
+    auto& st = state();
+    if (!std::exchange(st.round_open, false))
+      return;
+    count(env.ledger.late, st.awaited.size());
+    st.awaited.clear();
+    env.queue.close();
+    serve();
+  }
+};
+
+} // namespace
+
+batcher_actor::behavior_type batcher(self_ptr self, batcher_environment& env) {
+  work w{self, env};
+  keep_exception_text(self);
+  self->state.demand.resize(env.queue.destinations());
+  self->set_down_handler([w](const caf::down_msg& down) {
+    w.state().joined.erase(down.source);
+    w.answered(down.source);
+  });
+  on_exit(self, [w](const caf::error&) {
+    w.take_points(UINT64_MAX);
+    w.take_reports(UINT64_MAX);
+  });
+  // What the one before us left.
+  w.take_points(UINT64_MAX);
+  w.take_reports(UINT64_MAX);
+  if (env.queue.has_open_points())
+    w.start_ticking();
+  return {
+    [w](const numbered<std::vector<metric>>& message) {
+      w.check();
+      w.take_points(message.number);
+      w.start_ticking();
+    },
+    [w](join_atom, const normalizer_actor& who) {
+      w.check();
+      w.self->monitor(who);
+      w.state().joined.insert_or_assign(who.address(), who);
+      w.start_ticking();
+    },
+    [w](collected_atom, std::uint64_t round, const caf::actor_addr& who) {
+      w.check();
+      if (round == w.state().round)
+        w.answered(who);
+    },
+    [w](next_batch_atom, std::size_t destination, bool afresh) {
+      w.check();
+      auto promise = w.self->make_response_promise<metric_batch>();
+      if (afresh)
+        w.env.queue.give_back(destination);
+      w.state().demand.at(destination) = promise;
+      w.serve(destination);
+      return promise;
+    },
+    [w](const numbered<delivery_report>& message) {
+      w.check();
+      w.take_reports(message.number);
+      w.serve(); // a loss may have made something to be sent again
+    },
+    [w](caf::tick_atom, std::uint64_t schedule) {
+      w.check();
+      if (schedule == w.state().schedule)
+        w.tick();
+    },
+    [w](pause_atom, std::uint64_t round) {
+      w.check();
+      if (round == w.state().round)
+        w.end_round();
+    },
+    [w](caf::flush_atom, std::size_t destination) {
+      w.check();
+      w.take_points(UINT64_MAX);
+      w.env.queue.close();
+      w.serve();
+      return w.env.queue.unsent_points(destination);
+    },
+  };
+}
+
+} // namespace bpf2graphite

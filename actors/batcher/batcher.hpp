@@ -1,0 +1,58 @@
+#pragma once
+// The shell around batch_queue: the clock, the rounds of the normalizers, and
+// answering demand.
+//
+// A tick asks every normalizer that has joined for the points of the slots that
+// are over. When all have answered, or after `collect_timeout`, the open batch
+// is closed. While nobody has joined and no point waits there is no tick.
+
+#include "actors/batcher/batch_queue.hpp"
+#include "actors/batcher/slot_record.hpp"
+#include "actors/graphite_connection/graphite_config.hpp"
+#include "actors/supervisor/inbox.hpp"
+#include "messages/log.hpp"
+#include "messages/protocols.hpp"
+
+#include <functional>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace bpf2graphite {
+
+/// What a batcher works on; lent by the topology, outlives it.
+struct batcher_environment {
+  batcher_config config;
+  batch_queue& queue;
+  inbox<std::vector<metric>>& points; // the normalizers put them in
+  inbox<delivery_report>& reports;    // the connections do
+  slot_record& slots;
+  batcher_ledger& ledger;
+  std::function<wall_time()> now;
+  log_sink log;
+  fault_hook fault; // tests only; may be empty
+};
+
+struct batcher_state {
+  static inline const char* name = "batcher";
+
+  /// By address: a handle that is kept until its DOWN has come.
+  std::unordered_map<caf::actor_addr, normalizer_actor> joined;
+  std::uint64_t round = 0;
+  std::unordered_set<caf::actor_addr> awaited; // of the round
+  bool round_open = false;
+  bool ticking = false;
+  std::uint64_t schedule = 0; // ticks of older ones are ignored
+  bool record_failing = false;
+  /// By destination: set while it waits for a batch.
+  std::vector<caf::typed_response_promise<metric_batch>> demand;
+};
+
+/// `env` is lent: spawn it by a lambda that holds a reference.
+/// On an order to end it finishes its inboxes.
+batcher_actor::behavior_type
+batcher(batcher_actor::stateful_pointer<batcher_state> self,
+        batcher_environment& env);
+
+} // namespace bpf2graphite

@@ -1,0 +1,62 @@
+#pragma once
+// Where batches go, and how hard we try. Defaults as in the configuration file.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bpf2graphite {
+
+enum class delivery_mode { confirmed, streaming };
+enum class routing_mode { replicate, failover };
+
+struct graphite_address {
+  std::string host = "localhost"; // name or number; IPv6 with or without []
+  std::uint16_t port = 2003;
+
+  friend bool operator==(const graphite_address&,
+                         const graphite_address&) = default;
+};
+
+/// How one destination is served.
+struct graphite_config {
+  delivery_mode delivery = delivery_mode::confirmed;
+  /// What was accepted this long before an attempt that failed is sent once
+  /// more; 0: never.
+  std::chrono::milliseconds resend{60'000};
+  std::chrono::milliseconds connect_timeout{5'000};
+  std::chrono::milliseconds progress_timeout{10'000};
+  std::chrono::milliseconds confirm_delay{250};
+  std::chrono::milliseconds confirm_timeout{60'000};
+  bool connect_ahead = true;
+  /// Reconnect: doubling from the first to the second, with full jitter.
+  std::chrono::milliseconds backoff_first{250};
+  std::chrono::milliseconds backoff_max{5'000};
+  /// Failover: an address that failed is left alone this long while there is
+  /// another one.
+  std::chrono::milliseconds failover_rest{60'000};
+};
+
+/// How batches are made and kept.
+struct batcher_config {
+  std::chrono::milliseconds interval{15'000};
+  /// Where in the interval a batch closes; fixed per host (`splay`).
+  std::chrono::milliseconds offset{0};
+  /// How long a tick waits for a normalizer that does not answer.
+  std::chrono::milliseconds collect_timeout{1'000};
+  /// All that is not accepted yet, in bytes of plaintext and for each
+  /// destination; the oldest batch is dropped first and counted.
+  std::size_t buffer_bytes_max = 64 << 20;
+  /// A batch larger than this is cut into several. One confirmation answers for
+  /// one batch: carbon reads 20 000 lines in 0.14 s (147 000 lines/s measured)
+  /// and in about 1 s when its flow control holds it back (19 000 lines/s), far
+  /// below `confirm-timeout`; a refusal costs no more than this to send again;
+  /// and with 250 ms of `confirm-delay` per batch a backlog still leaves at
+  /// some 50 000 points a second. Also at most a quarter of the buffer.
+  std::size_t batch_bytes_max = 1 << 20;
+  std::size_t batch_points_max = 20'000;
+};
+
+} // namespace bpf2graphite

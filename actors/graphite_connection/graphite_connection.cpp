@@ -1,0 +1,256 @@
+#include "actors/graphite_connection/graphite_connection.hpp"
+
+#include "actors/supervisor/shell.hpp"
+#include "messages/exit.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace bpf2graphite {
+namespace {
+
+using self_ptr =
+  graphite_connection_actor::stateful_pointer<graphite_connection_state>;
+
+// A line that is shown in the log.
+constexpr std::size_t line_shown_max = 200;
+
+std::string time_text(std::chrono::milliseconds time) {
+  auto seconds = (time.count() + 500) / 1000;
+  return seconds < 120 ? std::to_string(seconds) + " s"
+                       : std::to_string(seconds / 60) + " min";
+}
+
+/// The handlers' work; `self` and what is lent, nothing more.
+struct work {
+  self_ptr self;
+  connection_environment& env;
+  batcher_actor batcher;
+
+  graphite_connection_state& state() const {
+    return self->state;
+  }
+
+  steady_time now() const {
+    return self->clock().now();
+  }
+
+  void check() const {
+    if (env.fault)
+      env.fault(graphite_connection_state::name, {});
+  }
+
+  // -- actions ----------------------------------------------------------------
+
+  void run(delivery_actions actions) const {
+    for (auto& action : actions)
+      std::visit([this](auto& a) { run(a); }, action);
+    arm();
+  }
+
+  void run(const wire_connect& a) const {
+    env.wire.connect(a.attempt, env.addresses.at(a.address), env.limits);
+  }
+
+  void run(const wire_send& a) const {
+    env.wire.send(a.attempt, a.lines);
+  }
+
+  void run(const wire_half_close& a) const {
+    env.wire.half_close(a.attempt);
+  }
+
+  void run(const wire_close& a) const {
+    env.wire.close(a.attempt);
+  }
+
+  void run(const ask_batch& a) const {
+    auto w = *this;
+    self
+      ->request(batcher, caf::infinite, next_batch_atom_v, env.destination,
+                a.afresh)
+      .then(
+        [w](const metric_batch& batch) {
+          w.check();
+          w.run(w.env.state.offer(batch, w.now()));
+        },
+        [w](const caf::error& why) { w.self->quit(why); });
+  }
+
+  void run(const delivery_report& report) const {
+    self->send(batcher, env.reports.put(report));
+    if (state().finishing && report.kind == delivery_report::what::accepted)
+      ask_for_the_rest();
+  }
+
+  void run(const delivery_note& note) const {
+    switch (note.kind) {
+      case delivery_note::what::trouble:
+        state().trouble_logged = state().troubles.admit(now());
+        if (state().trouble_logged)
+          env.log(log_level::warning, "Graphite " + env.name + ": "
+                                        + note.reason + "; " + waiting()
+                                        + state().troubles.left_out());
+        break;
+      case delivery_note::what::recovered:
+        if (std::exchange(state().trouble_logged, false))
+          env.log(log_level::notice, "Graphite " + env.name
+                                       + " accepts again after "
+                                       + time_text(note.lasted));
+        break;
+      case delivery_note::what::parked:
+      case delivery_note::what::parked_part:
+        if (state().parked.admit(now()))
+          env.log(log_level::warning,
+                  "Graphite " + env.name + " refuses "
+                    + (note.points == 1
+                         ? "this line, which is left out: "
+                         : std::to_string(note.points)
+                             + " lines, which are left out, the first: ")
+                    + note.reason.substr(0, line_shown_max)
+                    + state().parked.left_out());
+        break;
+      case delivery_note::what::ahead_off:
+        env.log(log_level::notice,
+                "Graphite " + env.name + " closes idle connections after "
+                  + time_text(note.lasted)
+                  + ": no connect-ahead for 10 minutes; connect-ahead = false "
+                    "switches it off");
+        break;
+    }
+  }
+
+  std::string waiting() const {
+    auto n = env.ledger.waiting.load(std::memory_order_relaxed);
+    return std::to_string(n) + (n == 1 ? " point waits" : " points wait");
+  }
+
+  // -- time -------------------------------------------------------------------
+
+  /// CAF cannot take a timer back, so one that is on its way and comes no
+  /// later than the deadline is used, whatever it was meant for.
+  void arm() const {
+    auto deadline = env.state.deadline();
+    auto& timers = state().timers;
+    if (!deadline || std::any_of(timers.begin(), timers.end(), [&](auto& t) {
+          return t.second <= *deadline;
+        }))
+      return;
+    timers[++state().timer] = *deadline;
+    auto after = std::max(*deadline - now(), steady_time::duration::zero());
+    self->delayed_send(self, after, caf::tick_atom_v, state().timer);
+  }
+
+  void tick(std::uint64_t timer) const {
+    state().timers.erase(timer);
+    auto deadline = env.state.deadline();
+    if (deadline && now() >= *deadline)
+      run(env.state.time_passed(now(), env.random()));
+    else
+      arm();
+  }
+
+  // -- the end ----------------------------------------------------------------
+
+  void finish() const {
+    state().finishing = true;
+    self->delayed_send(self, env.flush_timeout, stop_atom_v);
+    run(env.state.finish());
+    ask_for_the_rest();
+  }
+
+  /// Ends when nothing is left.
+  void ask_for_the_rest() const {
+    auto w = *this;
+    self->request(batcher, caf::infinite, caf::flush_atom_v, env.destination)
+      .then(
+        [w](std::uint64_t points) {
+          if (points == 0)
+            w.leave();
+        },
+        [w](const caf::error& why) { w.self->quit(why); });
+  }
+
+  void give_up() const {
+    auto w = *this;
+    self->request(batcher, caf::infinite, caf::flush_atom_v, env.destination)
+      .then(
+        [w](std::uint64_t points) {
+          if (points > 0)
+            w.env.log(log_level::error, "Graphite " + w.env.name
+                                          + " did not accept "
+                                          + std::to_string(points)
+                                          + (points == 1 ? " point" : " points")
+                                          + " before the end"
+                                          + (w.env.state.trouble().empty()
+                                               ? ""
+                                               : ": " + w.env.state.trouble()));
+          delivery_report report;
+          report.destination = w.env.destination;
+          report.kind = delivery_report::what::gave_up;
+          w.run(report);
+          w.leave();
+        },
+        [w](const caf::error& why) { w.self->quit(why); });
+  }
+
+  void leave() const {
+    env.wire.listen(nullptr);
+    run(env.state.abandon());
+    self->quit(caf::exit_reason::user_shutdown);
+  }
+};
+
+} // namespace
+
+graphite_connection_actor::behavior_type
+graphite_connection(self_ptr self, connection_environment& env,
+                    batcher_actor batcher) {
+  work w{self, env, std::move(batcher)};
+  keep_exception_text(self);
+  self->set_exit_handler([w](const caf::exit_msg& order) {
+    if (!ends_for_good(order.reason))
+      w.self->quit(order.reason);
+    else if (w.state().finishing)
+      w.leave(); // told twice: at once
+    else
+      w.finish();
+  });
+  // A batcher that dies answers no demand that it has kept.
+  self->monitor(w.batcher);
+  self->set_down_handler([w](const caf::down_msg& down) { //
+    w.self->quit(down.reason);
+  });
+  // The wire outlives us: it must not keep us alive.
+  env.wire.listen([address = self->address()](wire_event event) {
+    if (auto alive = caf::actor_cast<caf::strong_actor_ptr>(address))
+      caf::anon_send(caf::actor_cast<graphite_connection_actor>(alive),
+                     std::move(event));
+  });
+  if (!env.state.valid()) {
+    env.log(log_level::error,
+            "Graphite " + env.name
+              + ": the state of the delivery was in doubt after a crash; it "
+                "begins anew, no point is lost");
+    env.state.start_fresh();
+  }
+  w.run(env.state.adopt(w.now()));
+  return {
+    [w](const wire_event& event) {
+      w.check();
+      w.run(w.env.state.wire(event, w.now(), w.env.random()));
+    },
+    [w](caf::tick_atom, std::uint64_t timer) {
+      w.check();
+      w.tick(timer);
+    },
+    [w](stop_atom) {
+      w.check();
+      w.give_up();
+    },
+  };
+}
+
+} // namespace bpf2graphite
