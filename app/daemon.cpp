@@ -1,0 +1,246 @@
+#include "app/daemon.hpp"
+
+#include "app/fault_injection.hpp"
+#include "app/options.hpp"
+#include "app/startup.hpp"
+#include "app/stdout_wire.hpp"
+#include "app/topology.hpp"
+
+#include "actors/graphite_connection/graphite_socket.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <systemd/sd-daemon.h>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <sstream>
+
+namespace bpf2graphite {
+namespace {
+
+namespace asio = boost::asio;
+
+/// CAF with the scheduler that does not poll, one thread for all actors, and
+/// what `caf { }` says on top.
+struct actor_config : caf::actor_system_config {
+  actor_config() {
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{1});
+  }
+};
+
+/// Each trace takes up to four descriptors, and systemd's default of 1024 is
+/// soft: the hard limit is what the administrator meant.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// The lock of the runtime directory; the descriptor holds it, and the kernel
+/// lets go of it with the process, however that ends.
+struct runtime_lock {
+  int fd = -1;
+  std::optional<int> exit;
+
+  runtime_lock() = default;
+  runtime_lock(const runtime_lock&) = delete;
+  runtime_lock& operator=(const runtime_lock&) = delete;
+
+  ~runtime_lock() {
+    if (fd >= 0)
+      ::close(fd);
+  }
+};
+
+void take_lock(const std::string& folder, logger& log, runtime_lock& lock) {
+  if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
+    log.write(log_level::error, folder + ": " + std::strerror(errno)
+                                  + "; set status.runtime-directory to a "
+                                    "folder that can be made");
+    lock.exit = exit_code::permission;
+    return;
+  }
+  auto path = folder + "/lock";
+  lock.fd =
+    ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (lock.fd < 0) {
+    log.write(log_level::error, path + ": " + std::strerror(errno));
+    lock.exit = exit_code::permission;
+    return;
+  }
+  if (::flock(lock.fd, LOCK_EX | LOCK_NB) != 0) {
+    log.write(log_level::error,
+              folder
+                + " belongs to a bpf2graphite that runs already; stop that "
+                  "one, or give this one another status.runtime-directory");
+    lock.exit = exit_code::second_copy;
+  }
+}
+
+/// `last-slot` of a run that is not to be remembered.
+struct no_record final : slot_store {
+  std::optional<std::string> read() override {
+    return std::nullopt;
+  }
+  bool write(std::string_view) override {
+    return true;
+  }
+};
+
+/// A random number from any thread.
+std::function<double()> random_source() {
+  struct source {
+    std::mutex mutex;
+    std::mt19937_64 engine{std::random_device{}()};
+  };
+  return [shared = std::make_shared<source>()] {
+    std::lock_guard guard{shared->mutex};
+    return std::uniform_real_distribution<double>{0, 1}(shared->engine);
+  };
+}
+
+} // namespace
+
+int run_daemon(const config& settings, file_access& files, logger& log,
+               const daemon_mode& mode) {
+  // Writing to a peer that is gone is an error of that write, no reason to die.
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  runtime_lock lock;
+  const auto& folder = settings.status.runtime_directory;
+  std::unique_ptr<slot_store> store = std::make_unique<no_record>();
+  if (mode.own_runtime) {
+    take_lock(folder, log, lock);
+    if (lock.exit)
+      return *lock.exit;
+    store = std::make_unique<slot_file>(folder + "/last-slot");
+  }
+
+  actor_config actor_settings;
+  std::istringstream caf_text{settings.caf_text};
+  if (auto error = actor_settings.parse(std::vector<std::string>{}, caf_text)) {
+    log.write(log_level::error, settings.file + ": caf { }: CAF refuses it: "
+                                  + caf::to_string(error));
+    return exit_code::config;
+  }
+  int status = exit_code::ok;
+  {
+    io_thread io{settings.read_delay, settings.starts_at_once};
+    caf::actor_system actors{actor_settings};
+    // An actor that is stuck must not hold up the end: the books are written
+    // before.
+    actors.await_actors_before_shutdown(false);
+    std::function<void()> stop;
+    stdout_wire* to_stdout = nullptr;
+    std::vector<std::unique_ptr<graphite_wire>> wires;
+    for (std::size_t i = 0; i < settings.destinations.size(); ++i)
+      if (mode.to_stdout) {
+        auto wire =
+          std::make_unique<stdout_wire>(io.io(), [&](const std::string& why) {
+            log.write(log_level::error, "stdout takes nothing more: " + why);
+            status = exit_code::unavailable;
+            stop();
+          });
+        to_stdout = wire.get();
+        wires.push_back(std::move(wire));
+      } else
+        wires.push_back(std::make_unique<graphite_socket>(io.io()));
+    topology tree{{
+      .actors = actors,
+      .io = io,
+      .settings = settings,
+      .plan =
+        [&](const trace_config& trace) {
+          auto planned = plan_from_disk(trace, settings, files);
+          return std::pair{std::move(planned.plan), std::move(planned.error)};
+        },
+      .wires = std::move(wires),
+      .last_slot = *store,
+      .host = host_name(),
+      .random = random_source(),
+      .log = [&](std::string prefix) { return log.sink(std::move(prefix)); },
+      .fault = fault_from_environment(log.sink()),
+    }};
+
+    asio::signal_set signals{io.io(), SIGTERM, SIGINT, SIGHUP};
+    int stops = 0;
+    stop = [&] {
+      if (++stops > 1) {
+        log.write(log_level::warning, "stopping at once");
+        status = status == exit_code::ok ? 128 + SIGTERM : status;
+        io.stop();
+        return;
+      }
+      sd_notify(0, "STOPPING=1\nSTATUS=stopping each bpftrace, sending what is "
+                   "left");
+      log.write(log_level::info, "stopping");
+      tree.stop();
+    };
+    std::function<void()> listen = [&] {
+      signals.async_wait([&](boost::system::error_code ec, int signal) {
+        if (ec)
+          return;
+        if (signal == SIGHUP)
+          log.write(log_level::warning,
+                    "a reload is not built yet: the configuration in use "
+                    "stays; restart to change it");
+        else
+          stop();
+        listen();
+      });
+    };
+    listen();
+    asio::steady_timer slots_over{io.io()};
+    if (mode.slots) {
+      auto resolution = settings.traces.empty()
+                          ? std::chrono::seconds{15}
+                          : settings.traces.front().series.slots.resolution;
+      auto first = first_slot(now(), resolution, tree.first_slot() - 1);
+      auto end = std::chrono::system_clock::time_point{
+        std::chrono::seconds{first} + resolution * *mode.slots};
+      if (to_stdout != nullptr)
+        to_stdout->show_up_to(first + (*mode.slots - 1) * resolution.count());
+      slots_over.expires_after(end - std::chrono::system_clock::now());
+      slots_over.async_wait([&](boost::system::error_code ec) {
+        if (!ec && stops == 0)
+          stop();
+      });
+    }
+    tree.start([&](const std::string& reason) {
+      asio::post(io.io(), [&, reason] {
+        if (stops == 0) {
+          log.write(log_level::error, "the actors gave up: " + reason);
+          status = exit_code::bug;
+        }
+        io.stop();
+      });
+    });
+    sd_notify(0, ("READY=1\nSTATUS=" + tree.summary()).c_str());
+    log.write(log_level::info, tree.summary());
+    io.run();
+    log.write(log_level::info, "ledger: " + tree.books());
+    if (stops != 1) {
+      tree.kill_all();
+      ::_exit(status);
+    }
+  }
+  return status;
+}
+
+} // namespace bpf2graphite

@@ -1,0 +1,26 @@
+#include "app/verbs.hpp"
+
+#include <cstdio>
+#include <exception>
+
+int main(int argc, char** argv) {
+  using namespace bpf2graphite;
+  try {
+    auto given = parse_options(argc, argv);
+    if (given.exit)
+      return *given.exit;
+    switch (given.value.what) {
+      case verb::run:
+        return run(given.value);
+      case verb::check:
+        return check(given.value);
+      case verb::once:
+        return once(given.value);
+      case verb::parse:
+        return parse(given.value);
+    }
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bpf2graphite: a bug: %s\n", e.what());
+  }
+  return exit_code::bug;
+}

@@ -1,0 +1,40 @@
+#pragma once
+// What every verb does first: find the configuration, read it, say what is
+// wrong with it, plan its traces.
+
+#include "app/config.hpp"
+#include "app/options.hpp"
+#include "app/trace_plan.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bpf2graphite {
+
+/// A configuration that may be used, or the status to leave with. All messages
+/// have been written to stderr.
+struct startup {
+  config value;
+  std::optional<int> exit;
+};
+
+/// Reads the file that `--config` names, or the one that is found. With
+/// `needed` false, a missing file (only when none was named) gives the
+/// defaults.
+startup read_config(const options& given, file_access& files, bool needed);
+
+/// Everything that stands around a configuration on this machine.
+std::string host_name();
+wall_time now();
+
+/// The plan of one trace, or why it has none (its script cannot be read, or
+/// holds what can never work).
+struct planned_trace {
+  std::optional<trace_plan> plan;
+  std::string error;
+};
+planned_trace plan_from_disk(const trace_config& trace, const config& all,
+                             file_access& files);
+
+} // namespace bpf2graphite

@@ -1,0 +1,20 @@
+#pragma once
+// What the command line asks for; each returns the exit status.
+
+#include "app/options.hpp"
+
+namespace bpf2graphite {
+
+/// The daemon.
+int run(const options& given);
+
+/// Configuration and scripts: what would be done, what is wrong.
+int check(const options& given);
+
+/// One slot of some traces or script files.
+int once(const options& given);
+
+/// bpftrace's output to Graphite's lines.
+int parse(const options& given);
+
+} // namespace bpf2graphite
