@@ -1,0 +1,32 @@
+# The end-to-end tests: one ctest test a scenario file, two at once. Included by
+# tests/CMakeLists.txt. They run the binary of this build.
+
+add_executable(fake_bpftrace support/fake_bpftrace.cpp)
+target_link_libraries(fake_bpftrace PRIVATE bpf2graphite_flags)
+add_executable(tee_bpftrace support/tee_bpftrace.cpp)
+target_link_libraries(tee_bpftrace PRIVATE bpf2graphite_flags)
+
+# `sanitized`: also worth its time under ASan and TSan.
+function(add_scenario name)
+  add_test(NAME end_to_end.${name} COMMAND /usr/bin/python3 -B
+    ${CMAKE_CURRENT_SOURCE_DIR}/end_to_end/${name}_test.py)
+  set_tests_properties(end_to_end.${name} PROPERTIES
+    LABELS "end_to_end;${ARGN}" SKIP_RETURN_CODE 77 TIMEOUT 240
+    ENVIRONMENT "BPF2GRAPHITE_BINARY=$<TARGET_FILE:bpf2graphite>;\
+BPF2GRAPHITE_FAKE_BPFTRACE=$<TARGET_FILE:fake_bpftrace>;\
+BPF2GRAPHITE_TEE_BPFTRACE=$<TARGET_FILE:tee_bpftrace>")
+endfunction()
+
+add_scenario(harness)
+add_scenario(parse_records)
+add_scenario(exact_values)
+add_scenario(outage)
+add_scenario(bpftrace_killed)
+add_scenario(stop sanitized)
+add_scenario(bad_input sanitized)
+add_scenario(check)
+add_scenario(soak)
+add_scenario(app_run)
+if(BPF2GRAPHITE_TEST_HOOKS)
+  add_scenario(actor_crash sanitized)
+endif()

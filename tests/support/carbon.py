@@ -1,0 +1,133 @@
+"""A real carbon-cache in a scratch folder, and what whisper has of it."""
+
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import socket
+import struct
+import time
+
+from scenario import TOP, wait_until
+
+_LAB = str(TOP / "app" / "graphite_lab")
+_loader = importlib.machinery.SourceFileLoader("graphite_lab", _LAB)
+graphite_lab = importlib.util.module_from_spec(
+    importlib.util.spec_from_loader("graphite_lab", _loader))
+_loader.exec_module(graphite_lab)
+
+
+class Carbon(graphite_lab.Lab):
+    """carbon-cache on ports that stay the same over restarts, as does its
+    storage. `retentions`: of every metric. Not started by the constructor."""
+
+    def __init__(self, folder, retentions="1s:1h"):
+        schemas = ("[carbon]\npattern = ^carbon\\.\nretentions = 5s:1h\n"
+                   f"[all]\npattern = .*\nretentions = {retentions}\n")
+        super().__init__(folder, schemas, tags=False)
+        self.port = self.line
+        self._markers = 0
+
+    def start(self):
+        """Starts carbon and waits until it listens."""
+        stale = os.path.join(self.folder, "run/carbon-cache-a.pid")
+        if os.path.exists(stale):
+            os.unlink(stale)
+        self.start_carbon()
+        return self
+
+    def __str__(self):
+        return "carbon's log"
+
+    def log(self):
+        return self.log_end("log/console.txt")
+
+    def freeze(self):
+        """SIGSTOP: its kernel still takes bytes, nobody reads them."""
+        self.carbon.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.carbon.send_signal(signal.SIGCONT)
+
+    def kill(self):
+        """SIGKILL: what it had read and not stored is gone."""
+        if self.carbon is not None:
+            self.carbon.kill()
+            self.carbon.wait()
+            self.carbon = None
+
+    def settle(self):
+        """Waits until all that it has read is on disk. SIGTERM alone does not
+        do that: its writer sleeps for a second between two rounds, and when it
+        finds itself stopped then, it leaves what came in meanwhile (seen with
+        1.1.7). A marker on disk says that a round with all that came before it
+        has begun; a second one, sent after that, says that it has ended."""
+        for _ in range(2):
+            self._markers += 1
+            marker = f"carbon.test-marker.{self._markers}"
+            with socket.create_connection(("127.0.0.1", self.port)) as sender:
+                sender.sendall(f"{marker} 1 {int(time.time())}\n".encode())
+            wait_until(lambda marker=marker: os.path.exists(os.path.join(
+                self.folder, "storage/whisper",
+                marker.replace(".", "/") + ".wsp")), 30, f"{marker} on disk")
+
+    def end(self):
+        """Ends it when all that it has read is on disk."""
+        self.settle()
+        self.carbon.terminate()
+        self.carbon.wait(30)
+        self.carbon = None
+
+    def series(self, prefix=""):
+        """Names of all metrics below the prefix, carbon's own left out."""
+        root = os.path.join(self.folder, "storage/whisper")
+        names = []
+        for here, _, files in os.walk(root):
+            for name in files:
+                if name.endswith(".wsp"):
+                    path = os.path.relpath(os.path.join(here, name[:-4]), root)
+                    names.append(path.replace("/", "."))
+        return sorted(name for name in names if name.startswith(prefix)
+                      and not name.startswith("carbon."))
+
+    def points(self, metric, seconds=1800):
+        """{timestamp: value} of a metric, as whisper reads them. The slots of
+        the next minute too: a daemon that was restarted may be ahead."""
+        import whisper  # Debian's python3-whisper: absent, tests skip
+        path = os.path.join(self.folder, "storage/whisper",
+                            metric.replace(".", "/") + ".wsp")
+        now = int(time.time())
+        for tries_left in range(5, -1, -1):
+            try:
+                (start, _, step), found = whisper.fetch(
+                    path, now - seconds, now + 60, now + 60)
+                break
+            except (whisper.WhisperException, struct.error):
+                # carbon is just making the file.
+                if tries_left == 0:
+                    raise
+                time.sleep(0.1)
+        return {start + i * step: value for i, value in enumerate(found)
+                if value is not None}
+
+    def sums(self, prefix=""):
+        """{metric: sum of its points}."""
+        return {name: sum(self.points(name).values())
+                for name in self.series(prefix)}
+
+    def own(self, counter):
+        """The sum of one of carbon's own counters, such as `cache.overflow`,
+        `droppedCreates`, `errors`; 0 where it was never written."""
+        folder = os.path.join(self.folder, "storage/whisper/carbon/agents")
+        total = 0
+        for agent in os.listdir(folder) if os.path.isdir(folder) else []:
+            name = f"carbon.agents.{agent}.{counter}"
+            if os.path.exists(os.path.join(
+                    folder, agent, counter.replace(".", "/") + ".wsp")):
+                total += sum(self.points(name).values())
+        return total
+
+    def wait_for_series(self, prefix, seconds=20):
+        """Until a metric below the prefix is on disk."""
+        return wait_until(lambda: self.series(prefix), seconds,
+                          f"a metric {prefix}* in carbon")
