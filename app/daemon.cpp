@@ -207,6 +207,9 @@ int run_daemon(const config& settings, file_access& files, logger& log,
     };
     listen();
     asio::steady_timer slots_over{io.io()};
+    // `once` does not wait for scripts that have failed already.
+    asio::steady_timer look_again{io.io()};
+    std::function<void()> look;
     if (mode.slots) {
       auto resolution = settings.traces.empty()
                           ? std::chrono::seconds{15}
@@ -221,6 +224,18 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         if (!ec && stops == 0)
           stop();
       });
+      look = [&] {
+        look_again.expires_after(std::chrono::milliseconds{250});
+        look_again.async_wait([&](boost::system::error_code ec) {
+          if (ec || stops > 0)
+            return;
+          if (!tree.none_runs())
+            return look();
+          status = exit_code::unavailable;
+          stop();
+        });
+      };
+      look();
     }
     tree.start([&](const std::string& reason) {
       asio::post(io.io(), [&, reason] {

@@ -70,7 +70,10 @@ planned_trace plan_from_disk(const trace_config& trace, const config& all,
   planned_trace result;
   auto script = files.read(trace.script, script_bytes_max);
   if (script.fault != file_fault::none) {
-    result.error = trace.script + ": " + script.reason;
+    // Most reasons name the file already.
+    result.error = script.reason.find(trace.script) == std::string::npos
+                     ? trace.script + ": " + script.reason
+                     : script.reason;
     return result;
   }
   auto plan = plan_trace(trace, script.text, all, host_name());

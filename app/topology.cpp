@@ -510,6 +510,13 @@ std::string topology::books() const {
   return out;
 }
 
+bool topology::none_runs() const {
+  return std::all_of(traces_.begin(), traces_.end(), [](const auto& unit) {
+    auto state = unit->status.read().state;
+    return state == trace_state::failing || state == trace_state::stopped;
+  });
+}
+
 std::string topology::summary() const {
   auto out = std::to_string(traces_.size())
              + (traces_.size() == 1 ? " trace" : " traces");

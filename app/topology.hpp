@@ -81,6 +81,9 @@ public:
   /// The books in one line: `name=number ...`.
   std::string books() const;
 
+  /// No bpftrace runs or is being started: all are failing or stopped.
+  bool none_runs() const;
+
   /// One line for systemd's STATUS.
   std::string summary() const;
 
