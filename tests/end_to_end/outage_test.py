@@ -53,7 +53,7 @@ class Outage(scenario.Scenario):
         scenario.needs_carbon()
         carbon = self.must_end(Carbon(self.path("carbon")))
         daemon = self.start(carbon.port)
-        self.wait_for_prints(3 * 8)  # three maps a second, for 8 seconds
+        self.wait_for_prints(3 * 40)  # three maps a second, for 40 seconds
         carbon.start()
         calls = "bpf.testhost.known.calls"
         scenario.wait_until(lambda: carbon.series(calls)
