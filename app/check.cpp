@@ -209,10 +209,7 @@ std::string storage_schemas(const std::string& prefix,
 }
 
 int check(const options& given) {
-  disk_files files{users_to_trust(
-    ::geteuid(),
-    std::getenv("SUDO_UID") != nullptr ? std::getenv("SUDO_UID") : "",
-    ::isatty(STDIN_FILENO) != 0)};
+  auto files = open_files();
   auto started = read_config(given, files, true);
   const auto& all = started.value;
   bool unsafe = false;

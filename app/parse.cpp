@@ -173,10 +173,7 @@ std::pair<std::uint64_t, wall_time> arrival_times::at(std::uint64_t offset) {
 }
 
 int parse(const options& given) {
-  disk_files files{users_to_trust(
-    ::geteuid(),
-    std::getenv("SUDO_UID") != nullptr ? std::getenv("SUDO_UID") : "",
-    ::isatty(STDIN_FILENO) != 0)};
+  auto files = open_files();
   config all;
   trace_plan plan;
   if (given.trace) {

@@ -16,12 +16,6 @@
 namespace bpf2graphite {
 namespace {
 
-disk_files open_files() {
-  const char* sudo = std::getenv("SUDO_UID");
-  return disk_files{users_to_trust(::geteuid(), sudo != nullptr ? sudo : "",
-                                   ::isatty(STDIN_FILENO) != 0)};
-}
-
 /// True while a daemon holds the lock of that folder.
 bool daemon_runs(const std::string& folder) {
   auto path = folder + "/lock";

@@ -19,6 +19,12 @@ std::optional<std::string> variable(const char* name) {
 
 } // namespace
 
+disk_files open_files() {
+  return disk_files{users_to_trust(::geteuid(),
+                                   variable("SUDO_UID").value_or(""),
+                                   ::isatty(STDIN_FILENO) != 0)};
+}
+
 startup read_config(const options& given, file_access& files, bool needed) {
   startup result;
   config_request request;

@@ -3,6 +3,7 @@
 // wrong with it, plan its traces.
 
 #include "app/config.hpp"
+#include "app/config_files.hpp"
 #include "app/options.hpp"
 #include "app/trace_plan.hpp"
 
@@ -11,6 +12,10 @@
 #include <vector>
 
 namespace bpf2graphite {
+
+/// The files of this machine, as far as root, the effective user and, on a
+/// terminal, the user who called sudo are trusted.
+disk_files open_files();
 
 /// A configuration that may be used, or the status to leave with. All messages
 /// have been written to stderr.
