@@ -3,6 +3,8 @@
 #include "actors/normalizer/metric_path.hpp"
 #include "app/config_files.hpp"
 #include "app/deep_check.hpp"
+#include "app/generate.hpp"
+#include "app/series_families.hpp"
 #include "app/startup.hpp"
 #include "app/verbs.hpp"
 
@@ -12,15 +14,12 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <set>
 #include <thread>
 #include <utility>
 
 namespace bpf2graphite {
 namespace {
 
-/// Rows that a hist() of latencies or sizes usually fills; for estimates only.
-constexpr std::size_t rows_estimate = 25;
 /// New files that carbon makes in a minute in its default configuration.
 constexpr std::size_t carbon_creates_per_minute = 50;
 /// Real memory of one bpftrace and of its ring buffers on each CPU.
@@ -28,40 +27,35 @@ constexpr double bpftrace_mb = 36;
 constexpr double bpftrace_mb_per_cpu = 0.25;
 constexpr double daemon_mb = 60;
 
-bool is_histogram(const map_plan& map) {
-  return map.why.find("hist") != std::string::npos;
-}
-
-std::vector<std::string_view> example_key(const trace_plan& plan,
-                                          const std::string& map) {
-  auto shape = plan.parser.keys.find(map);
-  return std::vector<std::string_view>(
-    shape == plan.parser.keys.end() ? 0 : shape->second.parts, "KEY");
-}
-
-/// A path of that map with `*` for key and bucket.
-std::string pattern_of(const trace_plan& plan, const map_plan& map) {
-  metric_path path{plan.series.naming, plan.series.trace, plan.series.keys,
-                   map.name};
-  auto key = path.key(example_key(plan, map.name));
-  auto whole = path.render(key, is_histogram(map) ? "ROW" : "");
-  for (std::string_view word : {"KEY", "ROW"})
-    for (std::size_t at; (at = whole.find(word)) != std::string::npos;)
-      whole.replace(at, word.size(), "*");
-  return whole;
-}
-
+/// One series of that map, whole: of a histogram the bucket of 1K.
 std::string example_of(const trace_plan& plan, const map_plan& map) {
   metric_path path{plan.series.naming, plan.series.trace, plan.series.keys,
                    map.name};
-  auto key = path.key(example_key(plan, map.name));
-  if (is_histogram(map))
-    return path.render(key, row_bounds{.min = 1024, .max = 2047});
+  auto shape = plan.parser.keys.find(map.name);
+  auto key = path.key(std::vector<std::string_view>(
+    shape == plan.parser.keys.end() ? 0 : shape->second.parts, "KEY"));
+  switch (map.shape) {
+    case map_shape::histogram:
+      return path.render(key, row_bounds{.min = 1024, .max = 2047});
+    case map_shape::stats:
+      return path.render(key, "samples");
+    case map_shape::number:
+      break;
+  }
   return path.render(key, "");
 }
 
-std::string seconds_text(std::chrono::seconds s) {
-  return std::to_string(s.count()) + "s";
+/// Each line two levels in.
+std::string indented(const std::string& text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    auto end = std::min(text.find('\n', at), text.size() - 1);
+    if (end > at)
+      out += "  ";
+    out += text.substr(at, end + 1 - at);
+    at = end + 1;
+  }
+  return out;
 }
 
 /// The memory limit of our control group in MB, v2 or v1; none: unlimited.
@@ -100,16 +94,13 @@ void print_plan(const config& all, const std::vector<trace_plan>& plans) {
             << static_cast<double>(offset.count()) / 1000
             << " s after the boundary on this host (" << host << ")\n";
   std::size_t series = 0;
-  std::set<std::pair<std::string, std::int64_t>> schemas;
   for (const auto& plan : plans) {
     std::cout << '\n' << describe_trace(plan);
     series += series_estimate(plan);
-    schemas.emplace(plan.series.naming.prefix,
-                    plan.series.slots.resolution.count());
   }
   std::cout << "\nGraphite must be told before the first point arrives:\n";
-  for (const auto& [prefix, resolution] : schemas)
-    std::cout << storage_schemas(prefix, std::chrono::seconds{resolution});
+  std::cout << indented(storage_schemas_conf(plans) + "\n"
+                        + storage_aggregation_conf(plans));
   std::cout << "\nabout " << series << " new series; carbon's default of "
             << carbon_creates_per_minute << " new files a minute "
             << "(MAX_CREATES_PER_MINUTE) would take "
@@ -134,11 +125,9 @@ std::vector<std::string> collisions(const std::vector<trace_plan>& plans) {
   std::vector<std::string> found;
   std::map<std::string, std::string> owners;
   for (const auto& plan : plans)
-    for (const auto& map : plan.script.maps) {
-      if (!map.rules.wanted)
-        continue;
-      auto who = "trace \"" + plan.trace.id + "\", map " + map.name;
-      auto [at, fresh] = owners.emplace(pattern_of(plan, map), who);
+    for (const auto& family : series_families(plan)) {
+      auto who = "trace \"" + plan.trace.id + "\", map " + family.map;
+      auto [at, fresh] = owners.emplace(family.target, who);
       if (!fresh)
         found.push_back(who + " and " + at->second + " would write one series ("
                         + at->first
@@ -150,62 +139,34 @@ std::vector<std::string> collisions(const std::vector<trace_plan>& plans) {
 
 } // namespace
 
-std::size_t series_estimate(const trace_plan& plan) {
-  std::size_t sum = 0;
-  bool keyed = false;
-  for (const auto& map : plan.script.maps) {
-    if (!map.rules.wanted)
-      continue;
-    if (!example_key(plan, map.name).empty())
-      keyed = true;
-    else
-      sum += is_histogram(map) ? rows_estimate : 1;
-  }
-  return keyed ? plan.series.max_series : sum;
-}
-
 std::string describe_trace(const trace_plan& plan) {
   std::string out = "trace \"" + plan.trace.id + "\": " + plan.trace.script;
   out += "\n  slots of " + std::to_string(plan.series.slots.resolution.count())
          + " s, at most " + std::to_string(plan.series.max_series)
          + " series, about " + std::to_string(series_estimate(plan)) + "\n";
-  const map_plan* shown = nullptr;
   for (const auto& map : plan.script.maps) {
     out += "  " + map.name + ": " + map.why + "\n";
-    if (map.rules.wanted) {
+    if (map.rules.wanted)
       out += "    for example " + example_of(plan, map) + "\n";
-      if (shown == nullptr || (!is_histogram(*shown) && is_histogram(map)))
-        shown = &map;
-    }
   }
   if (!plan.script.appended_probe.empty())
     out += "  appended to the script: " + plan.script.appended_probe + "\n";
   for (const auto& warning : plan.script.warnings)
     out += "  warning: " + warning + "\n";
-  if (shown != nullptr) {
-    auto all = pattern_of(plan, *shown);
-    out += "  to look at it:\n    sortByName(" + all
-           + ",natural=True)\n    sumSeries(" + all + ")\n    highestMax(" + all
-           + ",10)\n";
-  }
+  auto families = series_families(plan);
+  auto shown = std::find_if(families.begin(), families.end(), [](auto& one) {
+    return one.is == series_family::kind::rows;
+  });
+  if (shown == families.end())
+    shown = families.begin();
+  if (shown != families.end())
+    out += "  to look at it:\n    "
+           + (shown->is == series_family::kind::rows
+                ? heatmap_target(*shown)
+                : "aliasByMetric(" + shown->target + ")")
+           + "\n    sumSeries(" + shown->target + ")\n    highestMax("
+           + shown->target + ",10)\n";
   return escaped_lines(out);
-}
-
-std::string storage_schemas(const std::string& prefix,
-                            std::chrono::seconds resolution) {
-  auto dots = clean_levels(prefix);
-  std::string pattern = dots.empty() ? ".*" : "^";
-  for (char c : dots)
-    pattern += c == '.' ? std::string{"\\."} : std::string(1, c);
-  if (!dots.empty())
-    pattern += "[.;]";
-  auto name = dots.empty() ? "bpf2graphite" : dots;
-  return "  # storage-schemas.conf\n  [" + name + "]\n  pattern = " + pattern
-         + "\n  retentions = " + seconds_text(resolution) + ":7d,"
-         + (resolution < std::chrono::seconds{60} ? "60s:30d," : "")
-         + "10m:1y\n  # storage-aggregation.conf\n  [" + name
-         + "]\n  pattern = " + pattern
-         + "\n  xFilesFactor = 0\n  aggregationMethod = sum\n";
 }
 
 int check(const options& given) {

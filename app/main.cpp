@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
         return once(given.value);
       case verb::parse:
         return parse(given.value);
+      case verb::generate:
+        return generate(given.value);
     }
   } catch (const std::exception& e) {
     std::fprintf(stderr, "bpf2graphite: a bug: %s\n", e.what());

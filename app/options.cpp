@@ -82,6 +82,15 @@ parsed_options parse_options(int argc, const char* const* argv) {
     ->type_name("FILE");
   parse->add_flag("--records", o.records,
                   "Print what was decoded, one JSON object per value");
+  auto* generate = app.add_subcommand(
+    "generate",
+    "Write storage-schemas.conf, storage-aggregation.conf and Grafana "
+    "dashboards that fit the configuration");
+  generate
+    ->add_option("--output", o.output,
+                 "Folder for the files (made when missing); without it the "
+                 "two .conf files go to stdout")
+    ->type_name("DIR");
 
   try {
     app.parse(argc, argv);
@@ -102,6 +111,8 @@ parsed_options parse_options(int argc, const char* const* argv) {
     o.what = verb::once;
   else if (parse->parsed())
     o.what = verb::parse;
+  else if (generate->parsed())
+    o.what = verb::generate;
   else if (run->parsed())
     o.what = verb::run;
   auto refuse = [&](const char* message) {
@@ -109,7 +120,9 @@ parsed_options parse_options(int argc, const char* const* argv) {
               << "\nTry `bpf2graphite --help`.\n";
     result.exit = exit_code::usage;
   };
-  if (test && (run->parsed() || once->parsed() || parse->parsed()))
+  if (test
+      && (run->parsed() || once->parsed() || parse->parsed()
+          || generate->parsed()))
     refuse("-t stands for the verb check and goes with no other verb");
   else if (o.to_stdout && o.what != verb::run)
     refuse("--stdout belongs to the verb run");

@@ -20,7 +20,7 @@ inline constexpr int permission = 77;
 inline constexpr int config = 78;
 } // namespace exit_code
 
-enum class verb { run, check, once, parse };
+enum class verb { run, check, once, parse, generate };
 
 struct options {
   verb what = verb::run;
@@ -40,6 +40,8 @@ struct options {
   std::optional<double> time;
   std::optional<std::string> times_path;
   bool records = false;
+  // generate
+  std::optional<std::string> output;
 };
 
 /// Reads argv. When there is nothing to run (--help, --version, a mistake) the

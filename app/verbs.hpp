@@ -17,4 +17,7 @@ int once(const options& given);
 /// bpftrace's output to Graphite's lines.
 int parse(const options& given);
 
+/// What Graphite and Grafana have to be told.
+int generate(const options& given);
+
 } // namespace bpf2graphite

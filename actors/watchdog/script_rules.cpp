@@ -359,6 +359,10 @@ script_plan plan_script(std::string_view script, const script_facts& facts,
   for (auto& map : facts.maps) {
     map_plan decided;
     decided.name = map.name;
+    if (has(map, map_action::hist) || has(map, map_action::lhist))
+      decided.shape = map_shape::histogram;
+    else if (has(map, map_action::stats))
+      decided.shape = map_shape::stats;
     decided.appended =
       std::any_of(prints.appended.begin(), prints.appended.end(),
                   [&](auto& appended) { return appended.map == map.name; });

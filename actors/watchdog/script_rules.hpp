@@ -28,9 +28,13 @@ struct script_rules_config {
   bool printf_metrics = false;
 };
 
+/// What one element of a map is.
+enum class map_shape { number, histogram, stats };
+
 /// One map of the script, with what was decided.
 struct map_plan {
   std::string name; // with its @
+  map_shape shape = map_shape::number;
   map_rules rules;
   bool appended = false;
   /// One sentence for `check`, without the name: "cumulative: hist; ...".

@@ -1,0 +1,50 @@
+#pragma once
+// Which series a trace will send, before it has sent any: as Graphite's globs
+// (or seriesByTag) to look at them, as carbon's patterns to configure it, and
+// what becomes of their points when Graphite thins them out.
+
+#include "app/trace_plan.hpp"
+
+#include <string>
+#include <vector>
+
+namespace bpf2graphite {
+
+/// How points are joined into a coarser archive (carbon's aggregationMethod).
+enum class roll_up { sum, max, min, average, last };
+
+/// "sum", "max", "min", "average", "last".
+std::string_view to_text(roll_up method);
+
+/// Series of one map that differ only in host, key and bucket.
+struct series_family {
+  enum class kind { rows, percentile, derived, stats, number };
+
+  std::string map; // with its @
+  kind is = kind::number;
+  /// `p50`, `samples`, `average` ...; empty for rows and plain numbers.
+  std::string leaf;
+  /// Parts of a key.
+  std::size_t key_parts = 0;
+  /// What finds them: a glob (`bpf.HOST.cpu-lat.usecs.*`), or in tag style
+  /// `seriesByTag(...)`. `HOST` stands where the host is when `any_host` was
+  /// given to series_families, else it is this host.
+  std::string target;
+  /// Path style: which level of `target`, from 0, is the bucket.
+  std::size_t bucket_node = 0;
+  /// The same as a regular expression over whole names, for any host and key.
+  std::string pattern;
+  roll_up method = roll_up::sum;
+};
+
+/// All families of a trace: rows first, then what is derived from them; maps in
+/// the order of the script. `any_host` takes the place of the host in
+/// `target`; empty: this host. A script that could not be read has none.
+std::vector<series_family> series_families(const trace_plan& plan,
+                                           const std::string& any_host = {});
+
+/// A number of series for `check`: rows of histograms are estimated, and keyed
+/// maps count with their limit, since nobody knows their keys.
+std::size_t series_estimate(const trace_plan& plan);
+
+} // namespace bpf2graphite

@@ -1,0 +1,163 @@
+#include "app/generate.hpp"
+
+#include "app/config.hpp"
+
+#include <boost/json/parse.hpp>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <regex>
+
+namespace bpf2graphite {
+namespace {
+
+using std::chrono::seconds;
+
+trace_plan plan_of(const std::string& id, const std::string& script,
+                   const std::function<void(trace_config&)>& change = {}) {
+  config all;
+  auto trace = trace_for_script("/" + id + ".bt", all);
+  trace.id = id;
+  trace.series.trace = id;
+  if (change)
+    change(trace);
+  return plan_trace(trace, script, all, "web1.example.org");
+}
+
+constexpr auto keyless = "interval:s:1 { @usecs = hist(nsecs); print(@usecs); "
+                         "clear(@usecs); }";
+constexpr auto keyed = "interval:s:1 { @n[comm, pid] = count(); @s = stats(1); "
+                       "@g = 4; print(@n); print(@s); print(@g); }";
+
+bool fits(const series_family& family, const std::string& name) {
+  return std::regex_match(name, std::regex{family.pattern});
+}
+
+TEST(SeriesFamilies, FindTheNamesThatAreSent) {
+  auto families = series_families(plan_of("cpu-lat", keyless, [](auto& trace) {
+    trace.series.percentiles = {50, 99.9};
+    trace.series.derived_mean = true;
+  }));
+  ASSERT_EQ(4U, families.size());
+  EXPECT_EQ("bpf.web1_example_org.cpu-lat.usecs.*", families[0].target);
+  EXPECT_EQ(4U, families[0].bucket_node);
+  EXPECT_EQ(roll_up::sum, families[0].method);
+  EXPECT_TRUE(fits(families[0], "bpf.web1_example_org.cpu-lat.usecs.1024"));
+  EXPECT_TRUE(fits(families[0], "bpf.other.cpu-lat.usecs.-inf"));
+  EXPECT_FALSE(fits(families[0], "bpf.other.cpu-lat.usecs.derived.p50"));
+  EXPECT_FALSE(fits(families[0], "bpfx.other.cpu-lat.usecs.4"));
+  EXPECT_EQ("bpf.web1_example_org.cpu-lat.usecs.derived.p99_9",
+            families[2].target);
+  EXPECT_EQ(roll_up::max, families[2].method);
+  EXPECT_EQ(roll_up::average, families[3].method);
+}
+
+TEST(SeriesFamilies, KnowKeysStatsAndGauges) {
+  auto families = series_families(plan_of("t", keyed), "$host");
+  ASSERT_EQ(5U, families.size());
+  EXPECT_EQ("bpf.$host.t.n.*.*", families[0].target);
+  EXPECT_EQ(2U, families[0].key_parts);
+  EXPECT_EQ("bpf.$host.t.s.samples", families[1].target);
+  EXPECT_EQ("bpf.$host.t.s.average", families[3].target);
+  EXPECT_EQ(roll_up::average, families[3].method);
+  EXPECT_EQ("bpf.$host.t.g", families[4].target);
+  EXPECT_EQ(roll_up::last, families[4].method);
+}
+
+TEST(SeriesFamilies, AskForTagsWhereTheNamesHaveTags) {
+  auto families = series_families(plan_of("t",
+                                          "interval:s:1 { @u[comm] = "
+                                          "hist(nsecs); print(@u); clear(@u); "
+                                          "}",
+                                          [](auto& trace) {
+                                            trace.series.naming.style =
+                                              path_style::tags;
+                                            trace.series.keys = {"comm"};
+                                          }),
+                                  "*");
+  ASSERT_EQ(1U, families.size());
+  EXPECT_EQ("seriesByTag('name=bpf.t.u','comm!=','host=~^.*$','le!=')",
+            families[0].target);
+  EXPECT_TRUE(fits(families[0], "bpf.t.u;comm=bash;host=a_b;le=8"));
+  EXPECT_FALSE(fits(families[0], "bpf.t.u;comm=bash;host=a_b"));
+}
+
+TEST(SeriesFamilies, TakeEveryHostWhoseDotsAreLevels) {
+  auto families = series_families(plan_of("cpu-lat", keyless, [](auto& trace) {
+    trace.series.naming.prefix = "";
+    trace.series.naming.dots = host_dots::keep;
+    trace.series.naming.map_level = false;
+  }));
+  EXPECT_EQ("web1.example.org.cpu-lat.*", families[0].target);
+  EXPECT_EQ(4U, families[0].bucket_node);
+  EXPECT_TRUE(fits(families[0], "tuxgrid.com.cpu-lat.4"));
+}
+
+TEST(Retentions, AreMultiplesOfEachOther) {
+  EXPECT_EQ("15s:7d,1m:30d,10m:1y", retentions(seconds{15}));
+  EXPECT_EQ("1s:11h,1m:30d,10m:1y", retentions(seconds{1}));
+  EXPECT_EQ("60s:7d,5m:30d,10m:1y", retentions(seconds{60}));
+  EXPECT_EQ("7s:3d,63s:30d,630s:1y", retentions(seconds{7}));
+  EXPECT_EQ("3600s:7d,6h:30d,12h:1y", retentions(seconds{3600}));
+}
+
+TEST(StorageSchemas, TellAPrefixOnceWhereItsTracesAgree) {
+  auto text =
+    storage_schemas_conf({plan_of("a", keyless), plan_of("b", keyed)});
+  EXPECT_NE(std::string::npos,
+            text.find("\n[bpf]\npattern = ^bpf[.;]\nretentions = 15s:7d,"));
+  EXPECT_EQ(text.find("\n["), text.rfind("\n["));
+}
+
+TEST(StorageSchemas, TellEachTraceWhereThePrefixDoesNotDecide) {
+  auto slow = plan_of("b", keyed, [](auto& trace) {
+    trace.series.slots.resolution = seconds{60};
+  });
+  auto text = storage_schemas_conf({plan_of("a", keyless), slow});
+  EXPECT_NE(std::string::npos,
+            text.find("\n[bpf2graphite-a]\npattern = "
+                      "^bpf\\.[^.]+\\.a\\.usecs\\.[^.]+$\nretentions = 15s:"));
+  EXPECT_NE(std::string::npos, text.find("\n[bpf2graphite-b]\n"));
+  EXPECT_NE(std::string::npos, text.find("retentions = 60s:"));
+  auto bare = storage_schemas_conf({plan_of(
+    "a", keyless, [](auto& trace) { trace.series.naming.prefix = ""; })});
+  EXPECT_NE(std::string::npos,
+            bare.find("pattern = ^[^.]+\\.a\\.usecs\\.[^.]+$\n"))
+    << "a pattern that fits everything would be a disaster: " << bare;
+}
+
+TEST(StorageAggregation, SumsAllButTheExceptionsBeforeIt) {
+  auto text = storage_aggregation_conf({plan_of("a", keyless, [](auto& trace) {
+    trace.series.percentiles = {50, 99};
+  })});
+  auto exception = text.find(
+    "\n[bpf2graphite-a-usecs-max]\npattern = "
+    "^(?:bpf\\.[^.]+\\.a\\.usecs\\.derived\\.p50|bpf\\.[^.]+\\.a\\.usecs\\."
+    "derived\\.p99)$\nxFilesFactor = 0\naggregationMethod = max\n");
+  auto rule = text.find("\n[bpf]\npattern = ^bpf[.;]\nxFilesFactor = "
+                        "0\naggregationMethod = sum\n");
+  ASSERT_NE(std::string::npos, exception) << text;
+  ASSERT_NE(std::string::npos, rule) << text;
+  EXPECT_LT(exception, rule);
+}
+
+TEST(GrafanaDashboard, DrawsEachMapAndAsksForTheHost) {
+  auto text = grafana_dashboard(plan_of("cpu-lat", keyless, [](auto& trace) {
+    trace.series.percentiles = {50, 99};
+  }));
+  auto board = boost::json::parse(text).as_object();
+  EXPECT_EQ("bpf2graphite: cpu-lat", board["title"].as_string());
+  auto& panels = board["panels"].as_array();
+  ASSERT_EQ(2U, panels.size());
+  EXPECT_EQ("heatmap", panels[0].at("type").as_string());
+  EXPECT_EQ(
+    "sortByName(groupByNode(bpf.$host.cpu-lat.usecs.*,4,'sum'),natural=True)",
+    panels[0].at("targets").at(0).at("target").as_string());
+  EXPECT_EQ(2U, panels[1].at("targets").as_array().size());
+  auto& variables = board["templating"].at("list").as_array();
+  ASSERT_EQ(2U, variables.size());
+  EXPECT_EQ("bpf.*", variables[1].at("query").as_string());
+}
+
+} // namespace
+} // namespace bpf2graphite
