@@ -11,7 +11,7 @@ function(add_scenario name)
   add_test(NAME end_to_end.${name} COMMAND /usr/bin/python3 -B
     ${CMAKE_CURRENT_SOURCE_DIR}/end_to_end/${name}_test.py)
   set_tests_properties(end_to_end.${name} PROPERTIES
-    LABELS "end_to_end;${ARGN}" SKIP_RETURN_CODE 77 TIMEOUT 240
+    LABELS "end_to_end;${ARGN}" SKIP_RETURN_CODE 77
     ENVIRONMENT "BPF2GRAPHITE_BINARY=$<TARGET_FILE:bpf2graphite>;\
 BPF2GRAPHITE_FAKE_BPFTRACE=$<TARGET_FILE:fake_bpftrace>;\
 BPF2GRAPHITE_TEE_BPFTRACE=$<TARGET_FILE:tee_bpftrace>")
