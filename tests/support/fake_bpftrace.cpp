@@ -32,9 +32,10 @@
 // values.
 //
 // The record file: {"event":"start","pid":..,"life":..}, then for each print
-// {"event":"print","n":..,"map":..,"type":..,"how":..,"final":..,"values":
-// {KEY: VALUE or {LOWER: COUNT} or {"count":..,"total":..}}} before it is
-// written and {"event":"done","n":..} when the pipe has taken all of it, so
+// {"event":"print","n":..,"at":..,"map":..,"type":..,"how":..,"final":..,
+// "values":{KEY: VALUE or {LOWER: COUNT} or {"count":..,"total":..}}} before it
+// is written (at: milliseconds since the epoch)
+// and {"event":"done","n":..} when the pipe has taken all of it, so
 // that after a SIGKILL it is known which print is in doubt. Also
 // {"event":"signal","number":..} and {"event":"end","code":..}.
 //
@@ -383,6 +384,12 @@ std::int64_t now_ms() {
   return std::int64_t{at.tv_sec} * 1000 + at.tv_nsec / 1'000'000;
 }
 
+std::int64_t wall_ms() {
+  timespec at{};
+  ::clock_gettime(CLOCK_REALTIME, &at);
+  return std::int64_t{at.tv_sec} * 1000 + at.tv_nsec / 1'000'000;
+}
+
 struct event {
   std::int64_t at_ms = 0; // since attaching
   std::function<void()> act;
@@ -553,7 +560,8 @@ private:
 
   void print(printed_map& map, bool final) {
     const auto n = std::to_string(++prints_);
-    record_.write(R"("event":"print","n":)" + n + R"(,"map":)"
+    record_.write(R"("event":"print","n":)" + n + R"(,"at":)"
+                  + std::to_string(wall_ms()) + R"(,"map":)"
                   + quoted(option(map.how, "map", "@")) + R"(,"type":")"
                   + map.how.word + R"(","how":")"
                   + option(map.how, "kind", "cleared") + R"(","final":)"
