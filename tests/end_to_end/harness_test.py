@@ -2,10 +2,12 @@
 """The tools of the other scenarios, held against the real things: a wrong
 oracle would make every other result worthless."""
 
+import json
 import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -15,6 +17,8 @@ import scenario  # noqa: E402
 import truth  # noqa: E402
 from carbon import Carbon  # noqa: E402
 from daemon import alive  # noqa: E402
+from network import NameServer, Network  # noqa: E402
+from oracle import Fault, Issued  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
 CORPUS = scenario.TOP / "tests" / "golden" / "corpus"
@@ -278,9 +282,166 @@ class PlaintextReceiver(scenario.Scenario):
             self.assertEqual(b"", sender.recv(1))
         self.assertEqual({"late": 1}, self.receiver.sums("late"))
 
+    def test_it_hangs_up_holds_reads_slowly_and_ends_what_is_quiet(self):
+        self.receiver.hang_up_on("^b ", "reset")
+        with self.assertRaises(OSError):
+            self.send(b"a 1 1\nb 1 1\na 1 2\n")
+        self.assertEqual({("a", 1): 1}, self.receiver.values())
+        self.receiver.hang_up_on(None)
+        # A FIN of its own while the rest is thrown away: no reset.
+        self.receiver.cut_after(6, "fin")
+        with socket.create_connection(
+                ("127.0.0.1", self.receiver.port), timeout=5) as sender:
+            sender.sendall(b"a 1 3\na 1 4\n")
+            self.assertEqual(b"", sender.recv(1))
+            sender.sendall(b"a 1 5\n")
+        self.assertEqual({("a", 1), ("a", 3)}, set(self.receiver.values()))
+        self.receiver.hold()
+        with socket.create_connection(
+                ("127.0.0.1", self.receiver.port), timeout=5) as sender:
+            sender.sendall(b"h 1 1\n")
+            sender.shutdown(socket.SHUT_WR)
+            scenario.wait_until(lambda: self.receiver.sums("h"), 5, "the line")
+            sender.settimeout(0.3)
+            with self.assertRaises(TimeoutError):
+                sender.recv(1)
+            self.receiver.hold(False)
+            sender.settimeout(5)
+            self.assertEqual(b"", sender.recv(1))
+        self.receiver.close_quiet(0.2)
+        with socket.create_connection(
+                ("127.0.0.1", self.receiver.port), timeout=5) as sender:
+            sender.sendall(b"q 1 1\n")
+            self.assertEqual(b"", sender.recv(1))
+        self.assertEqual({"q": 1}, self.receiver.sums("q"))
+        self.receiver.close_quiet(None)
+        self.receiver.refuse()
+        self.receiver.read_slowly(2000)
+        self.receiver.listen()
+        begun = time.monotonic()
+        self.assertEqual(b"", self.send(b"s 1 1\n" * 500))
+        self.assertGreater(time.monotonic() - begun, 1)
+        self.assertEqual(499, self.receiver.duplicates())
+
+    def test_a_reset_by_the_sender_is_no_clean_end(self):
+        sender = socket.create_connection(("127.0.0.1", self.receiver.port))
+        sender.sendall(b"a 1 1\n")
+        scenario.wait_until(self.receiver.taken, 5, "the line")
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                          struct.pack("ii", 1, 0))
+        sender.close()
+        scenario.wait_until(lambda: self.receiver.broken == 1, 5, "the reset")
+        self.assertEqual(0, self.receiver.clean)
+
     def test_a_condition_that_never_holds_is_an_error(self):
         with self.assertRaisesRegex(AssertionError, "pigs fly"):
             scenario.wait_until(lambda: False, 0.1, "pigs fly")
+
+
+class Assertions(Fault):
+    """The judge of the faults sees each way in which a sender can be wrong."""
+
+    def setUp(self):
+        super().setUp()
+        self.trace = Issued(self, "t", keys=2)
+        with open(self.trace.record, "w") as record:
+            for n in (1, 2, 3, 4):
+                record.write(json.dumps(
+                    {"event": "print", "n": n, "at": 1000_600 + n * 1000,
+                     "values": {"key001": n, "key002": 2 * n}}) + "\n"
+                    + json.dumps({"event": "done", "n": n}) + "\n")
+        one, two = self.trace.keys
+        self.right = {(one, 1001): 1, (one, 1002): 5, (one, 1003): 0,
+                      (one, 1004): 4, (two, 1001): 6, (two, 1003): 6,
+                      (two, 1004): 8}
+
+    def test_it_accepts_what_is_right(self):
+        verdict = self.judge(self.trace, self.right)
+        self.assertEqual((8, 0), (verdict.issued, verdict.lost))
+        self.assertAlmostEqual(1.6, verdict.latest)
+        self.assertAlmostEqual(0.6, verdict.earliest)
+
+    def test_it_refuses_what_is_wrong(self):
+        one, two = self.trace.keys
+        for change in ({(one, 1004): 5}, {(one, 1004): 0}, {(two, 1002): 1},
+                       {(one, 1003): 4, (one, 1004): 0, (one, 1002): 4},
+                       {(one, 1001): 5, (one, 1002): 1}):
+            with self.subTest(change), self.assertRaises(AssertionError):
+                self.judge(self.trace, self.right | change)
+        for slot in (-10, 10):
+            with self.subTest(slot), self.assertRaises(AssertionError):
+                self.judge(self.trace, {(path, at + slot): value for
+                                        (path, at), value
+                                        in self.right.items()})
+
+    def test_it_counts_what_may_be_lost_and_judges_the_rest(self):
+        one, two = self.trace.keys
+        some = {(one, 1003): 3, (two, 1004): 8}
+        self.assertEqual(6, self.judge(self.trace, some, may_lose=True).lost)
+        del some[one, 1003]
+        self.assertEqual(7, self.judge(self.trace, some, may_lose=True).lost)
+        some[one, 1004] = 5
+        with self.assertRaises(AssertionError):
+            self.judge(self.trace, some, may_lose=True)
+
+
+class OwnNetwork(scenario.Scenario):
+    def test_its_faults_are_real_and_nothing_of_it_stays(self):
+        network = self.must_end(Network())
+        receiver = self.must_end(Receiver(create=network.socket))
+        where = ("127.0.0.1", receiver.port)
+        with self.assertRaises(ConnectionRefusedError):  # it is elsewhere
+            socket.create_connection(where, timeout=0.5)
+        network.count_connects(receiver.port)
+        sender = network.socket()
+        sender.settimeout(5)
+        sender.connect(where)
+        sender.sendall(b"a 1 1\n")
+        scenario.wait_until(receiver.taken, 5, "the line")
+        self.assertEqual(1, network.connects())
+        self.assertEqual(["ESTAB"], [state for _, state
+                                     in network.sockets(receiver.port)])
+        network.black_hole(receiver.port)
+        sender.sendall(b"a 1 2\n")
+        deaf = network.socket()
+        deaf.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            deaf.connect(where)
+        deaf.close()
+        self.assertEqual(1, len(receiver.taken()))
+        network.heal()
+        scenario.wait_until(lambda: len(receiver.taken()) == 2, 10,
+                            "what was sent into the hole")
+        network.slow(256)
+        begun = time.monotonic()
+        sender.sendall(b"a 1 3\n" * 8000)
+        sender.shutdown(socket.SHUT_WR)
+        self.assertEqual(b"", sender.recv(1))
+        self.assertGreater(time.monotonic() - begun, 1)
+        sender.close()
+        network.kill()
+        receiver.kill()
+
+    def test_its_name_server_answers_denies_and_is_silent(self):
+        # Where only loopback has addresses, the resolver finds none.
+        network = self.must_end(Network(["10.9.0.1"]))
+        names = self.must_end(NameServer(network))
+        names.names["graphite.test"] = "10.9.0.7"
+        resolv = self.write("resolv.conf", "nameserver 127.0.0.1\n"
+                            "options timeout:1 attempts:1\n")
+
+        def look_up():
+            return subprocess.run(
+                network.prefix(resolv) + ["getent", "ahostsv4",
+                                          "graphite.test"],
+                capture_output=True, text=True, check=False).stdout
+        self.assertTrue(look_up().startswith("10.9.0.7 "), look_up())
+        del names.names["graphite.test"]
+        self.assertEqual("", look_up())
+        names.mute = True
+        asked = names.asked
+        self.assertEqual("", look_up())
+        self.assertGreater(names.asked, asked)
 
 
 if __name__ == "__main__":

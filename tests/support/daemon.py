@@ -88,15 +88,17 @@ def alive(pid):
 
 class Daemon:
     """bpf2graphite with a configuration. `arguments` come after --config FILE.
-    `environment` is added to a small fixed one."""
+    `environment` is added to a small fixed one. `prefix`: a command that ends
+    in exec, such as nsenter, to run it by."""
 
     def __init__(self, folder, traces, port=1, arguments=(), environment=None,
-                 **groups):
+                 prefix=(), **groups):
         os.makedirs(os.path.join(folder, "runtime"), exist_ok=True)
         self.folder = folder
         self.config = os.path.join(folder, "bpf2graphite.conf")
         self.arguments = list(arguments)
         self.environment = environment or {}
+        self.prefix = list(prefix)
         with open(self.config, "w") as file:
             file.write(configuration(traces, folder, port, **groups))
         os.chmod(self.config, 0o644)
@@ -110,7 +112,8 @@ class Daemon:
     def start(self):
         with open(self._log, "ab") as log, open(self._out, "ab") as out:
             self.process = subprocess.Popen(
-                [program("binary"), "--config", self.config] + self.arguments,
+                self.prefix + [program("binary"), "--config", self.config]
+                + self.arguments,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                 start_new_session=True, preexec_fn=_dies_with_us,
                 cwd=self.folder,
