@@ -297,6 +297,7 @@ void delivery::lose(std::string reason, bool refused, steady_time now,
   }
   if (bad_until_.size() > 1)
     bad_until_[address_] = now + config_.failover_rest;
+  auto since = phase_ == phase::connecting ? began_ : now;
   phase_ = phase::resting;
   sent_.reset();
   if (refused) {
@@ -304,23 +305,25 @@ void delivery::lose(std::string reason, bool refused, steady_time now,
     if (take_refusal())
       not_before_ = now;
     else
-      rest(now, random);
+      rest(since, now, random);
   } else {
-    rest(now, random);
+    rest(since, now, random);
   }
   go_on(now);
 }
 
 /// Pauses before the next attempt: full jitter, doubling. Another address that
-/// has not failed lately needs no pause.
-void delivery::rest(steady_time now, double random) {
+/// has not failed lately needs no pause. The pause counts from `since`: a
+/// connect that waited for an answer until its time was up has paused enough.
+void delivery::rest(steady_time since, steady_time now, double random) {
   auto longest =
     std::min(config_.backoff_max, config_.backoff_first * (1 << failures_));
   failures_ = std::min(failures_ + 1, doublings_max);
   auto pause = std::chrono::duration<double, std::milli>(longest) * random;
   not_before_ = now;
   if (bad_until_[choose_address(now)] > now || bad_until_.size() == 1)
-    not_before_ += duration_cast<steady_time::duration>(pause);
+    not_before_ =
+      std::max(now, since + duration_cast<steady_time::duration>(pause));
 }
 
 /// Tells the queue, unless nothing was accepted since it was told last: what

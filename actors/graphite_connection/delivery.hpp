@@ -210,7 +210,7 @@ private:
   void prove();
   void park(const part& p);
   void cut(const part& p);
-  void rest(steady_time now, double random);
+  void rest(steady_time since, steady_time now, double random);
   void report_loss(steady_time began);
   void count_idle_end(steady_time now);
   bool may_go_ahead(steady_time now) const;

@@ -267,6 +267,31 @@ TEST_F(Delivery, DoublesItsPausesUpToFiveSecondsWithFullJitter) {
   EXPECT_EQ(attempt, 10); // at once
 }
 
+TEST_F(Delivery, CountsThePauseFromTheBeginningOfAConnectThatWaited) {
+  begin();
+  random = 0.999999;
+  offer();
+  for (int i = 0; i < 8; ++i) { // into a black hole
+    event(kind::failed);
+    wait(6s);
+  }
+  auto before = attempt;
+  now += 4s; // of the connect, which has begun above
+  event(kind::failed);
+  EXPECT_EQ(attempt, before);
+  auto pause = *d->deadline() - now;
+  EXPECT_LT(pause, 1001ms);
+  EXPECT_GT(pause, 999ms);
+  wait(1001ms);
+  now += 5s;
+  event(kind::failed);
+  EXPECT_EQ(attempt, before + 2); // at once
+  go_confirming();
+  event(kind::failed); // a pause for what went wrong later begins there
+  pause = *d->deadline() - now;
+  EXPECT_GT(pause, 4999ms);
+}
+
 TEST_F(Delivery, DoesNotOverflowItsPausesInALongOutage) {
   begin();
   random = 0.5;
