@@ -263,9 +263,12 @@ void map_series::trim_zero_ends(key_group& of, series_counts& counts) {
     rows.erase(last, rows.end());
     rows.erase(rows.begin(), first);
   }
-  const auto gone =
-    std::min<std::uint64_t>(before - rows.size(), of.values - of.merged);
+  const auto is_other = other_ != nothing && &of == &groups_[other_];
+  const auto gone = std::min<std::uint64_t>(
+    before - rows.size(), is_other ? of.values : of.values - of.merged);
   of.values -= gone;
+  if (is_other) // counted as folded before
+    counts.folded -= std::min(counts.folded, gone);
   counts.unchanged += gone;
 }
 

@@ -474,6 +474,19 @@ TEST_F(TraceSeries, TheLargestNewKeysAreAdmittedAndTheRestIsFolded) {
   expect_balance();
 }
 
+// What is folded is counted at once; its rows of zero were then counted a
+// second time, as unchanged (found by path_cleaner_fuzz).
+TEST_F(TraceSeries, CountsTheEmptyRowsOfWhatIsFoldedOnce) {
+  config.max_series = 2; // one is kept for what is folded
+  print(1, {entry({"b"}, {{1, 1, 5}})});
+  print(16, {entry({"a"}, {{1, 1, 0}, {2, 3, 1}})});
+  EXPECT_EQ(drain(20),
+            (lines{"h.t.m.b.1 5 0", "h.t.m.b.1 0 15", "h.t.m._other.2 1 15"}));
+  EXPECT_EQ(counts().folded, 1u);
+  EXPECT_EQ(counts().unchanged, 1u);
+  expect_balance();
+}
+
 TEST_F(TraceSeries, FoldingTakesTheMaximumAndDropsWhatCannotFold) {
   config.max_series = 2;
   config.other_scalars.how = accumulation::max;
