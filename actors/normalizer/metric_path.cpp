@@ -306,6 +306,7 @@ std::string metric_path::tagged(std::string_view key, std::string_view leaf,
       tags[i].first = tags[i - 1].first + '_';
   for (const auto& [name, value] : tags)
     path.append(1, ';').append(name).append(1, '=').append(value);
+  mend_count(path); // a host may be called so
   return path;
 }
 

@@ -175,6 +175,12 @@ TEST(MetricPath, NeverEndsInCount) {
   EXPECT_EQ(paths.render("count", ""), "bpf.tuxgrid_com.t.count.count_");
   EXPECT_EQ(paths.render("discount", ""), "bpf.tuxgrid_com.t.count.discount");
   EXPECT_EQ(paths.render("", "samples"), "bpf.tuxgrid_com.t.count.samples");
+  auto tagged = names();
+  tagged.style = path_style::tags;
+  tagged.host = "x.count";
+  tagged.dots = host_dots::keep;
+  EXPECT_EQ(metric_path(tagged, "t", {}, "@n").render("", ""),
+            "bpf.t.n;host=x.count_");
 }
 
 TEST(MetricPath, TagsAreSortedAndNamed) {
