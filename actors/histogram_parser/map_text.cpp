@@ -23,6 +23,7 @@ constexpr std::size_t graph_columns = 53; // of a tseries row
 constexpr std::size_t bar_bytes = 80;     // of a whole such row, about
 constexpr std::size_t point_bytes = 72;
 constexpr std::size_t comm_bytes_max = 15; // of a process name
+constexpr int glued_places_max = 16;       // "@"s looked at in one line of text
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -815,12 +816,11 @@ private:
 
   /// Rule 4: a map behind text on the same line.
   bool find_glued(view text) {
-    constexpr int places_max = 16;
     found_row best;
     std::size_t best_at = npos;
     int rank = 0; // of the best: 1 open key, 2 text of a known map
     std::size_t at = text.find('@', 1);
-    for (int i = 0; i < places_max && at != npos; ++i) {
+    for (int i = 0; i < glued_places_max && at != npos; ++i) {
       found_row row;
       if (find_row(text.substr(at), row)) {
         if (row.ends != tail::text && row.ends != tail::open) {
@@ -872,6 +872,19 @@ private:
     return true;
   }
 
+  /// A map that was seen before is printed behind text on this line.
+  bool holds_known_row(view text) const {
+    std::size_t at = text.find('@', 1);
+    for (int i = 0; i < glued_places_max && at != npos; ++i) {
+      found_row row;
+      if (find_row(text.substr(at), row) && row.ends != tail::open
+          && row.ends != tail::text && maps_.find(row.name) != maps_.end())
+        return true;
+      at = text.find('@', at + 1);
+    }
+    return false;
+  }
+
   /// Rule 1: `text` ends the key that the pending row seemed to have ended.
   bool join_pending(view text) {
     if (!pending_.keyed || pending_.more_lines != 0)
@@ -885,7 +898,8 @@ private:
     whole += row.key;
     map_state& map = *pending_.map;
     if (free_bytes(whole) > name_bytes_max(map)
-        || (is_integers(pending_key()) && keys_are_integers(map)))
+        || (is_integers(pending_key()) && keys_are_integers(map))
+        || holds_known_row(text))
       return false;
     // Rows rise: where the pending one fits and the joined one does not, this
     // line is text that looks like the end of a row.
@@ -1511,6 +1525,13 @@ private:
       ending_ = again;
     }
     if (!ending_) {
+      out_->snapshots.push_back(std::move(print));
+      return;
+    }
+    if (held_bytes_ + bytes > options_.record_bytes_max) {
+      release(held_.size(), false); // no dump, or one that nobody can hold
+      ++false_endings_;
+      ending_ = false;
       out_->snapshots.push_back(std::move(print));
       return;
     }

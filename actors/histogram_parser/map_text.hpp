@@ -43,9 +43,10 @@
 //     (names of processes and stacks hold line ends) to the first that can end
 //     it. A line that could end a key but begins no map belongs to the row
 //     before it, which was the false beginning, if the key then still has the
-//     size of a process name, not all keys of that map are integers, and the
-//     value does not fall (rule 6) where that of the row before fits. Therefore
-//     a row is believed one line later than it came.
+//     size of a process name, not all keys of that map are integers, no map
+//     that was seen before stands in it behind text (rule 4), and the value
+//     does not fall (rule 6) where that of the row before fits. Therefore a
+//     row is believed one line later than it came.
 //  2. A header is believed when a bar, a scale, a stack or an empty line
 //     follows it; otherwise it is the beginning of a key. If that comes to no
 //     end either, and a space stood behind it, it was an element whose text is
@@ -72,7 +73,8 @@
 //  7. `ending`: two empty lines (one after a line of text, which lacked its
 //     end) that are followed by nothing but maps in rising order of their
 //     names and EOF. Snapshots after such lines are held until EOF, other
-//     output, or 500 ms of silence (`pause`, once that was found to be usual).
+//     output, 500 ms of silence (`pause`, once that was found to be usual), or
+//     `record_bytes_max` of them.
 //  8. A value that is text goes on with lines that are no map when the next
 //     element of the same map follows, or in the final dump.
 //

@@ -545,6 +545,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "20:43:08 opens: @o: 14\nx=@k[a b]: 1\n@k[c]: 2\nh@h: \n"
                   + two_bars + "\n",
                 "@o#1{=14} @k#1{a b=1;c=2} @h#1{=2..3:3 4..7:1 }"},
+    stream_case{"text_before_each_print_of_a_map", 17,
+                "> @k[a]: 1\n> @k[a]: 2\n> @k[a]: 3\n@k[b]: 4\n",
+                "@k#1{a=1} @k#2{a=2} @k#3{a=3;b=4}"},
     stream_case{"text_before_an_open_key", 17, "x @k[new\nline]: 1\n@k[c]: 2\n",
                 "@k#1{new\nline=1;c=2}"},
     stream_case{"text_with_an_at", 17,
@@ -870,6 +873,25 @@ TEST(MapTextHostile, APrintOverTheLimitLosesItsLastRowsCounted) {
   parser->finish("", out);
   ASSERT_EQ(out.snapshots.size(), 1u);
   EXPECT_EQ(out.snapshots[0].entries.size() + parser->counts().rejected, 100u);
+}
+
+// Two empty lines, then one map after the other in the order of their names:
+// a final dump by all that is seen, without an end.
+TEST(MapTextHostile, WhatMayBeAFinalDumpIsHeldOnlyUpToTheLimit) {
+  parser_options options;
+  options.speaks = text_of(17);
+  options.record_bytes_max = 10'000;
+  auto parser = make_text_parser(options);
+  parsed out;
+  parser->feed("\n\n@h[a]: 1\n", {}, out);
+  std::size_t most = 0;
+  for (int i = 0; i < 1000; ++i) {
+    parser->feed("@h[a]: 1\n", {}, out);
+    most = std::max(most, parser->held_bytes());
+  }
+  EXPECT_LE(most, 11'000u);
+  parser->finish("", out);
+  EXPECT_EQ(out.snapshots.size(), 1001u);
 }
 
 TEST(MapTextHostile, NothingThatComesCrashesIt) {
