@@ -120,23 +120,6 @@ void print_plan(const config& all, const std::vector<trace_plan>& plans) {
               << " MB: give it more, or fewer traces\n";
 }
 
-/// Maps of two traces that would write one series.
-std::vector<std::string> collisions(const std::vector<trace_plan>& plans) {
-  std::vector<std::string> found;
-  std::map<std::string, std::string> owners;
-  for (const auto& plan : plans)
-    for (const auto& family : series_families(plan)) {
-      auto who = "trace \"" + plan.trace.id + "\", map " + family.map;
-      auto [at, fresh] = owners.emplace(family.target, who);
-      if (!fresh)
-        found.push_back(who + " and " + at->second + " would write one series ("
-                        + at->first
-                        + "); give one of them another name or map-level = "
-                          "true");
-    }
-  return found;
-}
-
 } // namespace
 
 std::string describe_trace(const trace_plan& plan) {
@@ -167,6 +150,22 @@ std::string describe_trace(const trace_plan& plan) {
            + "\n    sumSeries(" + shown->target + ")\n    highestMax("
            + shown->target + ",10)\n";
   return escaped_lines(out);
+}
+
+std::vector<std::string> collisions(const std::vector<trace_plan>& plans) {
+  std::vector<std::string> found;
+  std::map<std::string, std::string> owners;
+  for (const auto& plan : plans)
+    for (const auto& family : series_families(plan)) {
+      auto who = "trace \"" + plan.trace.id + "\", map " + family.map;
+      auto [at, fresh] = owners.emplace(family.target, who);
+      if (!fresh)
+        found.push_back(who + " and " + at->second + " would write one series ("
+                        + at->first
+                        + "); give one of them another name or map-level = "
+                          "true");
+    }
+  return found;
 }
 
 int check(const options& given) {

@@ -83,6 +83,8 @@ struct trace_config {
   /// Complete but for what only the script, or the host, can tell: the rules
   /// in `maps`, and the host name when `naming.host` is empty.
   series_config series;
+
+  friend bool operator==(const trace_config&, const trace_config&) = default;
 };
 
 struct limits_config {

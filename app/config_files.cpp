@@ -11,6 +11,7 @@
 #include <glob.h>
 #include <grp.h>
 #include <limits.h>
+#include <mutex>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -73,12 +74,25 @@ file_facts disk_view::facts(const std::string& path) {
   return facts;
 }
 
+namespace {
+
+/// libc's user data base answers into memory of its own, and a reload reads
+/// files while an actor may do so for a start.
+std::mutex& user_data_base() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+} // namespace
+
 std::string disk_view::user_name(std::uint32_t uid) {
+  std::lock_guard guard{user_data_base()};
   const auto* user = ::getpwuid(uid);
   return user == nullptr ? std::string{} : std::string{user->pw_name};
 }
 
 group_facts disk_view::group(std::uint32_t gid) {
+  std::lock_guard guard{user_data_base()};
   group_facts facts;
   const auto* group = ::getgrgid(gid);
   if (group == nullptr)

@@ -2,6 +2,8 @@
 
 #include "app/fault_injection.hpp"
 #include "app/options.hpp"
+#include "app/reload.hpp"
+#include "app/service_notifier.hpp"
 #include "app/startup.hpp"
 #include "app/stdout_wire.hpp"
 #include "app/topology.hpp"
@@ -12,14 +14,14 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include <systemd/sd-daemon.h>
-
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -51,6 +53,27 @@ void raise_descriptor_limit() {
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
+
+/// Keeps SIGHUP, which would end us, pending for its life.
+class hangup_blocked {
+public:
+  hangup_blocked() {
+    change(SIG_BLOCK);
+  }
+  ~hangup_blocked() {
+    change(SIG_UNBLOCK);
+  }
+  hangup_blocked(const hangup_blocked&) = delete;
+  hangup_blocked& operator=(const hangup_blocked&) = delete;
+
+private:
+  static void change(int how) {
+    sigset_t hangup;
+    ::sigemptyset(&hangup);
+    ::sigaddset(&hangup, SIGHUP);
+    ::pthread_sigmask(how, &hangup, nullptr);
+  }
+};
 
 /// The lock of the runtime directory; the descriptor holds it, and the kernel
 /// lets go of it with the process, however that ends.
@@ -85,12 +108,23 @@ void take_lock(const std::string& folder, logger& log, runtime_lock& lock) {
     return;
   }
   if (::flock(lock.fd, LOCK_EX | LOCK_NB) != 0) {
+    std::array<char, 32> text{};
+    auto size = ::read(lock.fd, text.data(), text.size());
+    std::string pid{text.data(), static_cast<std::size_t>(std::max<ssize_t>(
+                                   0, size))};
+    pid = pid.substr(0, pid.find_first_not_of("0123456789"));
     log.write(log_level::error,
-              folder
-                + " belongs to a bpf2graphite that runs already; stop that "
-                  "one, or give this one another status.runtime-directory");
+              folder + " belongs to a bpf2graphite that runs already"
+                + (pid.empty() ? "" : " (pid " + pid + ")")
+                + "; stop that one, or give this one another "
+                  "status.runtime-directory");
     lock.exit = exit_code::second_copy;
+    return;
   }
+  // For the message above only: what counts is the lock.
+  auto pid = std::to_string(::getpid()) + '\n';
+  if (::ftruncate(lock.fd, 0) == 0)
+    [[maybe_unused]] auto n = ::pwrite(lock.fd, pid.data(), pid.size(), 0);
 }
 
 /// `last-slot` of a run that is not to be remembered.
@@ -122,6 +156,9 @@ int run_daemon(const config& settings, file_access& files, logger& log,
   // Writing to a peer that is gone is an error of that write, no reason to die.
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  // A reload that is asked for before anybody can answer waits.
+  std::optional<hangup_blocked> handlers_are_there{std::in_place};
+  service_notifier notifier;
   runtime_lock lock;
   const auto& folder = settings.status.runtime_directory;
   std::unique_ptr<slot_store> store = std::make_unique<no_record>();
@@ -166,8 +203,8 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       .io = io,
       .settings = settings,
       .plan =
-        [&](const trace_config& trace) {
-          auto planned = plan_from_disk(trace, settings, files);
+        [&](const trace_config& trace, const config& all) {
+          auto planned = plan_from_disk(trace, all, files);
           return std::pair{std::move(planned.plan), std::move(planned.error)};
         },
       .wires = std::move(wires),
@@ -180,6 +217,23 @@ int run_daemon(const config& settings, file_access& files, logger& log,
 
     asio::signal_set signals{io.io(), SIGTERM, SIGINT, SIGHUP};
     int stops = 0;
+    reloader reloads{
+      {.io = io.io(),
+       .read = mode.read_again,
+       .program_of = [&](const std::string& id) { return tree.program_of(id); },
+       .apply =
+         [&](const reload_plan& plan, std::function<void()> done) {
+           log.set_level(plan.in_force.log.level);
+           tree.reload(plan, std::move(done));
+         },
+       .begins = [&] { notifier.tell_reloading(); },
+       .ends =
+         [&] {
+           if (stops == 0)
+             notifier.tell("READY=1", tree.summary());
+         },
+       .log = log.sink()},
+      settings};
     stop = [&] {
       if (++stops > 1) {
         log.write(log_level::warning, "stopping at once");
@@ -187,8 +241,9 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         io.stop();
         return;
       }
-      sd_notify(0, "STOPPING=1\nSTATUS=stopping each bpftrace, sending what is "
-                   "left");
+      reloads.stop();
+      notifier.tell("STOPPING=1",
+                    "stopping each bpftrace, sending what is left");
       log.write(log_level::info, "stopping");
       tree.stop();
     };
@@ -196,16 +251,15 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       signals.async_wait([&](boost::system::error_code ec, int signal) {
         if (ec)
           return;
-        if (signal == SIGHUP)
-          log.write(log_level::warning,
-                    "a reload is not built yet: the configuration in use "
-                    "stays; restart to change it");
+        if (signal == SIGHUP && mode.read_again)
+          reloads.ask();
         else
           stop();
         listen();
       });
     };
     listen();
+    handlers_are_there.reset();
     asio::steady_timer slots_over{io.io()};
     // `once` does not wait for scripts that have failed already.
     asio::steady_timer look_again{io.io()};
@@ -246,7 +300,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         io.stop();
       });
     });
-    sd_notify(0, ("READY=1\nSTATUS=" + tree.summary()).c_str());
+    notifier.tell("READY=1", tree.summary());
     log.write(log_level::info, tree.summary());
     io.run();
     log.write(log_level::info, "ledger: " + tree.books());
@@ -254,6 +308,9 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       tree.kill_all();
       ::_exit(status);
     }
+    // It may be waiting for a file system; nothing else is left to do.
+    if (reloads.reading())
+      ::_exit(status);
   }
   return status;
 }

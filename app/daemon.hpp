@@ -4,8 +4,9 @@
 #include "app/config.hpp"
 #include "app/file_access.hpp"
 #include "app/log.hpp"
+#include "app/startup.hpp"
 
-#include <chrono>
+#include <functional>
 #include <optional>
 
 namespace bpf2graphite {
@@ -19,6 +20,9 @@ struct daemon_mode {
   /// Stop by itself when this many slots are over, counted from the first one
   /// that points are sent for.
   std::optional<int> slots;
+  /// Reads the configuration again, for SIGHUP; any thread. Empty: a SIGHUP
+  /// ends it like a SIGTERM.
+  std::function<reread_config()> read_again;
 };
 
 /// Runs until a signal (or the slots) end it; returns the exit status. The

@@ -65,7 +65,13 @@ int run(const options& given) {
   return run_daemon(settings, files, log,
                     {.to_stdout = given.to_stdout,
                      .own_runtime = !given.to_stdout,
-                     .slots = {}});
+                     .slots = {},
+                     .read_again = [&] {
+                       auto again = read_again(started.request, files);
+                       if (given.to_stdout)
+                         accept_at_once(again.value);
+                       return again;
+                     }});
 }
 
 int once(const options& given) {
@@ -122,7 +128,10 @@ int once(const options& given) {
   settings.splay = false;
   auto status = run_daemon(
     settings, files, log,
-    {.to_stdout = !given.send, .own_runtime = given.send, .slots = 1});
+    {.to_stdout = !given.send,
+     .own_runtime = given.send,
+     .slots = 1,
+     .read_again = {}});
   for (const auto& name : given.names)
     if (is_script_file(name) && status == exit_code::ok) {
       auto trace = trace_for_script(absolute(name), settings);

@@ -1,9 +1,11 @@
 #include "app/startup.hpp"
 
+#include "app/check.hpp"
 #include "app/config_files.hpp"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -50,6 +52,7 @@ startup read_config(const options& given, file_access& files, bool needed) {
   request.overrides.runtime_directory = variable("RUNTIME_DIRECTORY");
   if (request.file.empty()) // nothing named, nothing found, none needed
     return result;
+  result.request = request;
   auto loaded = load_config(request, files);
   if (!loaded.messages.empty())
     std::fprintf(stderr, "%s", render(loaded.messages).c_str());
@@ -90,6 +93,47 @@ planned_trace plan_from_disk(const trace_config& trace, const config& all,
   }
   if (result.error.empty())
     result.plan = std::move(plan);
+  return result;
+}
+
+bool reread_config::ok() const {
+  return std::none_of(messages.begin(), messages.end(), [](const auto& m) {
+    return m.level == message_level::error;
+  });
+}
+
+reread_config read_again(const config_request& request, file_access& files) {
+  auto loaded = load_config(request, files);
+  reread_config result{std::move(loaded.value), std::move(loaded.messages), {}};
+  auto& all = result.value;
+  auto wrong = [&](const std::string& file, text_place place,
+                   const std::string& trace, std::string text) {
+    result.messages.push_back(
+      {message_level::error, file, place, trace, std::move(text)});
+  };
+  if (!result.ok())
+    return result;
+  bool unsafe = false;
+  for (auto& message : check_scripts(all, files, unsafe))
+    result.messages.push_back(std::move(message));
+  if (!result.ok())
+    return result;
+  std::vector<trace_plan> plans;
+  for (const auto& trace : all.traces) {
+    if (!trace.enabled)
+      continue;
+    auto planned = plan_from_disk(trace, all, files);
+    if (planned.plan) {
+      result.programs[trace.id] = planned.plan->script.program;
+      plans.push_back(std::move(*planned.plan));
+    } else {
+      wrong(trace.file, trace.script_place, trace.id, planned.error);
+    }
+  }
+  for (auto& text : collisions(plans))
+    wrong(all.file, {}, {}, std::move(text));
+  if (plans.empty() && result.ok())
+    wrong(all.file, {}, {}, "no trace is enabled; add one to traces { }");
   return result;
 }
 

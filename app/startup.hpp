@@ -7,6 +7,7 @@
 #include "app/options.hpp"
 #include "app/trace_plan.hpp"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ disk_files open_files();
 struct startup {
   config value;
   std::optional<int> exit;
+  config_request request; // to read it again
 };
 
 /// Reads the file that `--config` names, or the one that is found. With
@@ -41,5 +43,17 @@ struct planned_trace {
 };
 planned_trace plan_from_disk(const trace_config& trace, const config& all,
                              file_access& files);
+
+/// A configuration as a reload sees it: checked like `check` does, with its
+/// scripts.
+struct reread_config {
+  config value;
+  std::vector<config_message> messages;
+  /// What each enabled trace would run; only when `ok()`.
+  std::map<std::string, std::string> programs;
+
+  bool ok() const; // no message is an error
+};
+reread_config read_again(const config_request& request, file_access& files);
 
 } // namespace bpf2graphite

@@ -3,7 +3,11 @@
 #include "actors/normalizer/metric_path.hpp"
 #include "actors/watchdog/command_line.hpp"
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <mutex>
 #include <utility>
@@ -61,20 +65,35 @@ private:
   std::shared_ptr<const trace_plan> plan_;
 };
 
+/// A trace's configuration, within the one it belongs to.
+struct trace_words {
+  std::shared_ptr<const bpf2graphite::config> all;
+  trace_config trace;
+
+  std::size_t line_bytes_max() const {
+    return trace.bpftrace.format == format_mode::text
+             ? all->limits.line_bytes_max
+             : all->limits.record_bytes_max;
+  }
+};
+
 } // namespace
 
 /// Everything of one trace that outlives its actors.
 struct topology::trace_unit {
-  trace_unit(topology& all, const trace_config& trace)
-    : config{trace}, log{all.env_.log("trace \"" + trace.id + "\": ")},
-      memory{line_bytes_max(all.env_.settings, trace)},
+  trace_unit(topology& all, trace_words words, std::int64_t first)
+    : id{words.trace.id}, first_slot{first},
+      wanted{std::make_shared<const trace_words>(std::move(words))},
+      in_use{wanted}, bpftrace{wanted->trace.bpftrace},
+      log{all.env_.log("trace \"" + id + "\": ")},
+      memory{wanted->line_bytes_max()},
       decoder{(plan.set(first_plan(all)), plan.get()->parser), ledger},
-      watch{trace.bpftrace.restart}, process{all.processes_,
+      watch{bpftrace.restart}, process{all.processes_,
                                              {.out = to_reader,
                                               .credit = credit,
                                               .ledger = ledger,
                                               .log = log}},
-      normalizer_env{.trace = trace.id,
+      normalizer_env{.trace = id,
                      .in = to_normalizer,
                      .out = all.to_batcher_,
                      .series = series,
@@ -85,7 +104,7 @@ struct topology::trace_unit {
                      .now = wall_clock_now,
                      .log = log,
                      .fault = all.env_.fault},
-      parser_env{.trace = trace.id,
+      parser_env{.trace = id,
                  .in = to_parser,
                  .out = to_normalizer,
                  .decoder = decoder,
@@ -97,7 +116,7 @@ struct topology::trace_unit {
                  .now = wall_clock_now,
                  .log = log,
                  .fault = all.env_.fault},
-      reader_env{.trace = trace.id,
+      reader_env{.trace = id,
                  .in = to_reader,
                  .out = to_parser,
                  .memory = memory,
@@ -105,35 +124,30 @@ struct topology::trace_unit {
                  .give_back = [this](std::size_t n) { give_back(n); },
                  .ledger = ledger,
                  .log = log,
-                 .fault = all.env_.fault},
-      watchdog_env{.trace = trace.id,
+                 .fault = all.env_.fault,
+                 .line_bytes_max = [this] { return line_limit.load(); }},
+      watchdog_env{.trace = id,
                    .process = process,
                    .memory = watch,
                    .status = status,
                    .ledger = ledger,
-                   .config = config.bpftrace,
+                   .config = bpftrace,
                    .prepare = [this, &all] { return prepare(all); },
                    .random = all.env_.random,
                    .log = log,
-                   .fault = all.env_.fault} {
+                   .fault = all.env_.fault,
+                   .outdated = [this] { return newest() != in_use; }} {
     series = fresh_series(all); // asks whether there was one before
-  }
-
-  static std::size_t line_bytes_max(const bpf2graphite::config& all,
-                                    const trace_config& trace) {
-    return trace.bpftrace.format == format_mode::text
-             ? all.limits.line_bytes_max
-             : all.limits.record_bytes_max;
   }
 
   /// Before the first start: without the script's rules.
   std::shared_ptr<const trace_plan> first_plan(topology& all) const {
     return std::make_shared<const trace_plan>(
-      plan_unknown(config, all.env_.settings, all.env_.host));
+      plan_unknown(wanted->trace, *wanted->all, all.env_.host));
   }
 
   std::unique_ptr<trace_series> fresh_series(topology& all) const {
-    auto floor = series == nullptr ? all.first_slot_ : series->next_floor();
+    auto floor = series == nullptr ? first_slot : series->next_floor();
     return std::make_unique<trace_series>(plan.get()->series, all.series_,
                                           floor);
   }
@@ -142,23 +156,53 @@ struct topology::trace_unit {
     credit.give_back(bytes, [this] { process.resume_reading(); });
   }
 
+  std::shared_ptr<const trace_words> newest() const {
+    std::lock_guard guard{mutex};
+    return wanted;
+  }
+
+  /// From the next start on; the watchdog has to be told. io thread.
+  void change(trace_words words) {
+    auto next = std::make_shared<const trace_words>(std::move(words));
+    std::lock_guard guard{mutex};
+    wanted = std::move(next);
+  }
+
   /// The script is read anew before each start: whoever mends it waits for the
-  /// next try, not for a reload.
+  /// next try, not for a reload. The watchdog's actor only.
   prepared_command prepare(topology& all) {
-    auto [made, error] = all.env_.plan(config);
+    in_use = newest();
+    const auto& trace = in_use->trace;
+    bpftrace = trace.bpftrace;
+    line_limit.store(in_use->line_bytes_max());
+    auto [made, error] = all.env_.plan(trace, *in_use->all);
     if (!made)
       return {.command = {}, .error = std::move(error)};
     auto next = std::make_shared<const trace_plan>(std::move(*made));
     plan.set(next);
-    script_source script{.path = config.script, .text = {}};
+    script_source script{.path = trace.script, .text = {}};
     if (!next->script.appended_probe.empty())
       script.text = next->script.program;
-    return {.command = command_line(config.bpftrace, script, config.args,
-                                    config.options),
+    return {.command =
+              command_line(bpftrace, script, trace.args, trace.options),
             .error = {}};
   }
 
-  trace_config config;
+  void tell_watchdog() {
+    std::lock_guard guard{mutex};
+    if (watchdog)
+      caf::anon_send(watchdog, reload_atom_v);
+  }
+
+  const std::string id;
+  const std::int64_t first_slot;
+  mutable std::mutex mutex; // of the next two
+  std::shared_ptr<const trace_words> wanted;
+  watchdog_actor watchdog; // the one that was started last
+  /// What the bpftrace that runs was started with; the watchdog's.
+  std::shared_ptr<const trace_words> in_use;
+  bpftrace_config bpftrace; // a copy of its part
+  std::atomic<std::size_t> line_limit{in_use->line_bytes_max()};
   log_sink log;
   trace_ledger ledger;
   trace_status status;
@@ -179,12 +223,12 @@ struct topology::trace_unit {
 };
 
 supervisor_spec topology::trace_tree(trace_unit& unit, batcher_actor batcher) {
-  auto stop_grace =
-    std::chrono::milliseconds{unit.config.bpftrace.stop_timeout} + 5s;
+  // A reload that changes stop-timeout makes another unit.
+  auto stop_grace = unit.newest()->trace.bpftrace.stop_timeout + 5s;
   auto& ledger = unit.ledger;
   auto& log = unit.log;
   return {
-    .id = unit.config.id,
+    .id = unit.id,
     .strategy = strategy::rest_for_one,
     .intensity = {.max_restarts = 5, .period = 60s}, // the sixth is a bug
     .exhaustion = exhaustion::retry_at_cap,
@@ -232,9 +276,12 @@ supervisor_spec topology::trace_tree(trace_unit& unit, batcher_actor batcher) {
       {.id = "watchdog",
        .start =
          [&unit](caf::event_based_actor* self, const siblings& started) {
-           return spawn_shell<watchdog_actor, watchdog_state>(
+           auto handle = spawn_shell<watchdog_actor, watchdog_state>(
              self, watchdog, unit.watchdog_env,
              started.get<line_reader_actor>("line_reader"));
+           std::lock_guard guard{unit.mutex};
+           unit.watchdog = caf::actor_cast<watchdog_actor>(handle);
+           return handle;
          },
        .grace = stop_grace},
     }};
@@ -261,7 +308,22 @@ struct topology::destination_unit {
           .ledger = books,
           .random = all.env_.random,
           .log = all.env_.log(""),
-          .fault = all.env_.fault} {}
+          .fault = all.env_.fault,
+          .newest = [this] { return newest(); }},
+      wanted{name, env.addresses} {}
+
+  connection_addresses newest() const {
+    std::lock_guard guard{mutex};
+    return wanted;
+  }
+
+  /// Any actor that comes later begins with them.
+  void move_to(std::vector<graphite_address> addresses) {
+    std::lock_guard guard{mutex};
+    wanted = {names_of(addresses), std::move(addresses)};
+    if (connection)
+      caf::anon_send(connection, reload_atom_v);
+  }
 
   static std::string names_of(const std::vector<graphite_address>& all) {
     std::string names;
@@ -275,6 +337,9 @@ struct topology::destination_unit {
   destination_ledger books;
   delivery state;
   connection_environment env;
+  mutable std::mutex mutex; // of the rest
+  connection_addresses wanted;
+  graphite_connection_actor connection;
 };
 
 topology::topology(topology_environment env)
@@ -295,16 +360,13 @@ topology::topology(topology_environment env)
       *this, destinations_.size(), std::move(addresses)));
     books.push_back(&destinations_.back()->books);
   };
-  // With failover all addresses are one destination: one queue, one of them at
-  // a time.
-  if (settings.routing == routing_mode::failover)
-    add(settings.destinations);
-  else
-    for (const auto& to : settings.destinations)
-      add({to});
+  for (auto& addresses : queues_of(settings))
+    add(std::move(addresses));
+  // It outlives us.
+  in_force_ = std::shared_ptr<const config>{&settings, [](const config*) {}};
+  times_ = times_of(settings);
   auto batches = settings.batcher;
-  batches.offset =
-    settings.splay ? splay_offset(env_.host, batches.interval) : 0ms;
+  batches.offset = times_.offset;
   queue_ = std::make_unique<batch_queue>(batches, settings.graphite.resend,
                                          batcher_books_, books);
   batcher_.reset(new batcher_environment{.config = batches,
@@ -315,10 +377,33 @@ topology::topology(topology_environment env)
                                          .ledger = batcher_books_,
                                          .now = wall_clock_now,
                                          .log = env_.log("batcher: "),
-                                         .fault = env_.fault});
+                                         .fault = env_.fault,
+                                         .times = [this] {
+                                           std::lock_guard guard{mutex_};
+                                           return times_;
+                                         }});
   for (const auto& trace : settings.traces)
     if (trace.enabled)
-      traces_.push_back(std::make_unique<trace_unit>(*this, trace));
+      traces_.push_back(std::make_unique<trace_unit>(
+        *this, trace_words{in_force_, trace}, first_slot_));
+}
+
+batch_times topology::times_of(const config& settings) const {
+  auto interval = settings.batcher.interval;
+  return {interval,
+          settings.splay ? splay_offset(env_.host, interval) : 0ms};
+}
+
+/// With failover all addresses are one destination: one queue, one of them at
+/// a time.
+std::vector<std::vector<graphite_address>>
+topology::queues_of(const config& settings) const {
+  if (settings.routing == routing_mode::failover)
+    return {settings.destinations};
+  std::vector<std::vector<graphite_address>> all;
+  for (const auto& to : settings.destinations)
+    all.push_back({to});
+  return all;
 }
 
 topology::~topology() = default;
@@ -343,16 +428,20 @@ supervisor_spec topology::traces_tree(const batcher_actor& batcher) {
     .children = {},
   };
   for (auto& unit : traces_)
-    spec.children.push_back(
-      {.id = unit->config.id,
-       .start =
-         [this, &unit = *unit, batcher](caf::event_based_actor* self,
-                                        const siblings&) {
-           return caf::actor{
-             self->spawn(supervisor, trace_tree(unit, batcher))};
-         },
-       .grace = {}});
+    spec.children.push_back(trace_child(*unit, batcher));
   return spec;
+}
+
+child_spec topology::trace_child(trace_unit& unit,
+                                 const batcher_actor& batcher) {
+  return {.id = unit.id,
+          .start =
+            [this, &unit, batcher](caf::event_based_actor* self,
+                                   const siblings&) {
+              return caf::actor{
+                self->spawn(supervisor, trace_tree(unit, batcher))};
+            },
+          .grace = {}};
 }
 
 supervisor_spec topology::pipeline_tree() {
@@ -386,18 +475,28 @@ supervisor_spec topology::pipeline_tree() {
                              .start =
                                [&unit = *unit](caf::event_based_actor* self,
                                                const siblings& started) {
-                                 return spawn_shell<graphite_connection_actor,
-                                                    graphite_connection_state>(
-                                   self, graphite_connection, unit.env,
-                                   started.get<batcher_actor>("batcher"));
+                                 auto handle =
+                                   spawn_shell<graphite_connection_actor,
+                                               graphite_connection_state>(
+                                     self, graphite_connection, unit.env,
+                                     started.get<batcher_actor>("batcher"));
+                                 std::lock_guard guard{unit.mutex};
+                                 unit.connection =
+                                   caf::actor_cast<graphite_connection_actor>(
+                                     handle);
+                                 return handle;
                                },
                              .grace = env_.settings.stop.flush_timeout + 5s});
   spec.children.push_back(
     {.id = "traces",
      .start =
        [this](caf::event_based_actor* self, const siblings& started) {
-         return caf::actor{self->spawn(
-           supervisor, traces_tree(started.get<batcher_actor>("batcher")))};
+         auto to = started.get<batcher_actor>("batcher");
+         // A reload sees either this one, or not yet and is in its tree.
+         std::lock_guard guard{mutex_};
+         caf::actor handle{self->spawn(supervisor, traces_tree(to))};
+         traces_supervisor_ = {handle, to};
+         return handle;
        },
      .grace = {}});
   return spec;
@@ -433,7 +532,150 @@ void topology::start(std::function<void(const std::string& reason)> ended) {
 }
 
 void topology::stop() {
+  stopping_ = true;
   caf::anon_send_exit(root_, caf::exit_reason::user_shutdown);
+}
+
+// -- reload -------------------------------------------------------------------
+
+struct topology::reload_order {
+  std::vector<std::string> leaving; // not gone yet
+  std::vector<std::string> coming;
+  std::int64_t newest_slot = -1; // that those who are gone have sent
+  std::function<void()> done;
+  /// Handlers that come after our end know it by this.
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+};
+
+topology::trace_unit* topology::find(const std::string& trace) const {
+  for (const auto& unit : traces_)
+    if (unit->id == trace)
+      return unit.get();
+  return nullptr;
+}
+
+std::string topology::program_of(const std::string& trace) const {
+  std::lock_guard guard{mutex_};
+  const auto* unit = find(trace);
+  return unit == nullptr ? std::string{} : unit->plan.get()->script.program;
+}
+
+void topology::reload(const reload_plan& plan, std::function<void()> done) {
+  auto next = std::make_shared<const config>(plan.in_force);
+  {
+    std::lock_guard guard{mutex_};
+    in_force_ = next;
+    times_ = times_of(*next);
+  }
+  series_.set_max(next->limits.max_series_total);
+  if (plan.other_addresses) {
+    auto queues = queues_of(*next);
+    for (std::size_t i = 0; i < queues.size(); ++i)
+      destinations_.at(i)->move_to(std::move(queues[i]));
+  }
+  for (const auto& id : plan.restarted)
+    for (const auto& trace : next->traces)
+      if (auto* unit = find(id); trace.id == id && unit != nullptr) {
+        unit->change({next, trace});
+        unit->tell_watchdog();
+      }
+  reloading_ = std::make_unique<reload_order>();
+  reloading_->leaving = plan.removed;
+  reloading_->leaving.insert(reloading_->leaving.end(), plan.replaced.begin(),
+                             plan.replaced.end());
+  reloading_->coming = plan.added;
+  reloading_->coming.insert(reloading_->coming.end(), plan.replaced.begin(),
+                            plan.replaced.end());
+  reloading_->done = std::move(done);
+  auto leaving = reloading_->leaving;
+  for (const auto& id : leaving)
+    remove(id);
+  if (leaving.empty())
+    add_traces();
+}
+
+/// Asks the supervisor of the traces; `removed` gets its answer.
+void topology::remove(const std::string& trace) {
+  caf::actor supervisor;
+  {
+    std::lock_guard guard{mutex_};
+    supervisor = traces_supervisor_.first;
+  }
+  auto answer = [this, trace, supervisor,
+                 alive = std::weak_ptr{reloading_->alive}](bool gone) {
+    boost::asio::post(env_.io.io(), [=, this] {
+      if (alive.expired() || stopping_)
+        return;
+      if (gone)
+        return removed(trace, supervisor);
+      // It died meanwhile, and its successor is about to start.
+      auto again =
+        std::make_shared<boost::asio::steady_timer>(env_.io.io(), 250ms);
+      again->async_wait([=, this](boost::system::error_code) {
+        if (again && !alive.expired() && !stopping_)
+          remove(trace);
+      });
+    });
+  };
+  if (!supervisor)
+    return answer(false);
+  env_.actors.spawn([=](caf::event_based_actor* self) {
+    self->request(supervisor, caf::infinite, remove_atom_v, trace)
+      .then([answer](caf::ok_atom) { answer(true); },
+            [answer](const caf::error&) { answer(false); });
+  });
+}
+
+void topology::removed(const std::string& trace, const caf::actor& by) {
+  std::unique_ptr<trace_unit> gone;
+  {
+    std::lock_guard guard{mutex_};
+    // One that came after `by` may have started it once more.
+    if (traces_supervisor_.first == by)
+      for (auto& unit : traces_)
+        if (unit->id == trace) {
+          gone = std::move(unit);
+          traces_.erase(traces_.begin() + (&unit - traces_.data()));
+          break;
+        }
+  }
+  if (!gone)
+    return remove(trace);
+  retire(*gone);
+  std::erase(reloading_->leaving, trace);
+  if (reloading_->leaving.empty())
+    add_traces();
+}
+
+/// Its actors are gone: what stands in its books does not.
+void topology::retire(trace_unit& unit) {
+  reloading_->newest_slot =
+    std::max(reloading_->newest_slot, unit.series->next_floor() - 1);
+  add_ledger(retired_, unit.ledger);
+  add_counts(retired_series_, unit.series->counts());
+}
+
+/// A new trace may write what one that is gone has written: not to its slots.
+void topology::add_traces() {
+  auto order = std::move(reloading_);
+  auto first = std::max(
+    first_slot_, bpf2graphite::first_slot(wall_clock_now(), 1s,
+                                          order->newest_slot));
+  for (const auto& id : order->coming) {
+    for (const auto& trace : in_force_->traces) {
+      if (trace.id != id)
+        continue;
+      auto unit = std::make_unique<trace_unit>(
+        *this, trace_words{in_force_, trace}, first);
+      std::lock_guard guard{mutex_};
+      traces_.push_back(std::move(unit));
+      const auto& [supervisor, batcher] = traces_supervisor_;
+      if (supervisor) // else it will be in its tree
+        caf::anon_send(supervisor, add_atom_v,
+                       trace_child(*traces_.back(), batcher));
+    }
+  }
+  order->done();
 }
 
 void topology::kill_all() {
@@ -451,7 +693,7 @@ std::string topology::books() const {
     out += std::to_string(n);
   };
   auto of_traces = [this](counter trace_ledger::*which) {
-    std::uint64_t sum = 0;
+    std::uint64_t sum = value(retired_.*which);
     for (const auto& unit : traces_)
       sum += value(unit->ledger.*which);
     return sum;
@@ -462,18 +704,10 @@ std::string topology::books() const {
       sum += value(unit->books.*which);
     return sum;
   };
-  series_counts series;
+  auto series = retired_series_;
   std::uint64_t open = 0;
   for (const auto& unit : traces_) {
-    const auto& c = unit->series->counts();
-    series.combined += c.combined;
-    series.merged += c.merged;
-    series.folded += c.folded;
-    series.unchanged += c.unchanged;
-    series.measured += c.measured;
-    series.late += c.late;
-    series.zero_filled += c.zero_filled;
-    series.dropped_unwanted += c.dropped();
+    add_counts(series, unit->series->counts());
     open += unit->series->open_values();
   }
   add("read", of_traces(&trace_ledger::values));
@@ -483,7 +717,7 @@ std::string topology::books() const {
   add("merged", series.merged);
   add("folded", series.folded);
   add("open", open);
-  add("dropped_values", series.dropped_unwanted);
+  add("dropped_values", series.dropped());
   add("late", series.late);
   add("zero_filled", series.zero_filled);
   add("crash", of_traces(&trace_ledger::crash_values)

@@ -24,28 +24,31 @@
 #include "actors/watchdog/watchdog.hpp"
 #include "app/config.hpp"
 #include "app/io_thread.hpp"
+#include "app/reload_plan.hpp"
 #include "app/trace_plan.hpp"
 
 #include <caf/all.hpp>
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bpf2graphite {
 
-/// Makes the plan of a trace, or says why there is none. Called before each
-/// start of its bpftrace, by an actor.
+/// Makes the plan of a trace of that configuration, or says why there is none.
+/// Called before each start of its bpftrace, by an actor.
 using trace_planner =
   std::function<std::pair<std::optional<trace_plan>, std::string>(
-    const trace_config&)>;
+    const trace_config&, const config&)>;
 
 /// What the topology needs of the world.
 struct topology_environment {
   caf::actor_system& actors;
   io_thread& io;
-  const config& settings;
+  const config& settings; // at the start
   trace_planner plan;
   /// One wire for each of `settings.destinations`.
   std::vector<std::unique_ptr<graphite_wire>> wires;
@@ -75,6 +78,16 @@ public:
   /// all is sent and confirmed within `stop.flush-timeout`.
   void stop();
 
+  /// Carries out a reload; orders are given at once, and `done` is called when
+  /// those that had to end have ended and the new ones may start. One at a
+  /// time. What is lost on the way (an actor may die of something else just
+  /// then) is ordered again. io thread.
+  void reload(const reload_plan& plan, std::function<void()> done);
+
+  /// What the bpftrace of a trace was told to run when it was started last;
+  /// empty: it never was. Any thread.
+  std::string program_of(const std::string& trace) const;
+
   /// Kills every bpftrace at once; nothing is flushed.
   void kill_all();
 
@@ -96,10 +109,21 @@ private:
   struct trace_unit;
   struct destination_unit;
 
+  struct reload_order;
+
   supervisor_spec trace_tree(trace_unit& unit, batcher_actor batcher);
+  child_spec trace_child(trace_unit& unit, const batcher_actor& batcher);
   supervisor_spec traces_tree(const batcher_actor& batcher);
   supervisor_spec pipeline_tree();
   std::string probe_path() const;
+  batch_times times_of(const config& settings) const;
+  std::vector<std::vector<graphite_address>>
+  queues_of(const config& settings) const;
+  trace_unit* find(const std::string& trace) const;
+  void remove(const std::string& trace);
+  void removed(const std::string& trace, const caf::actor& by);
+  void retire(trace_unit& unit);
+  void add_traces();
 
   topology_environment env_;
   process_host processes_;
@@ -112,8 +136,19 @@ private:
   std::vector<std::unique_ptr<destination_unit>> destinations_;
   std::unique_ptr<batch_queue> queue_;
   std::unique_ptr<batcher_environment> batcher_;
-  std::vector<std::unique_ptr<trace_unit>> traces_;
   caf::actor root_;
+  bool stopping_ = false;
+  std::unique_ptr<reload_order> reloading_;
+  trace_ledger retired_; // of the traces that are gone
+  series_counts retired_series_;
+
+  /// What the io thread changes and the actors look at when they start.
+  mutable std::mutex mutex_;
+  std::shared_ptr<const config> in_force_;
+  batch_times times_;
+  std::vector<std::unique_ptr<trace_unit>> traces_; // changed by io thread only
+  /// The supervisor of the traces, and the batcher it hands to them.
+  std::pair<caf::actor, batcher_actor> traces_supervisor_;
 };
 
 } // namespace bpf2graphite

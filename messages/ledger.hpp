@@ -30,6 +30,23 @@ struct trace_ledger {
   counter actor_restarts{0};
 };
 
+/// Adds all of `more`, of a trace that is gone.
+inline void add_ledger(trace_ledger& to, const trace_ledger& more) {
+  for (auto which :
+       {&trace_ledger::starts, &trace_ledger::restarts, &trace_ledger::bytes,
+        &trace_ledger::lines_discarded, &trace_ledger::values,
+        &trace_ledger::snapshots, &trace_ledger::lost_events,
+        &trace_ledger::helper_errors, &trace_ledger::map_full,
+        &trace_ledger::rejected, &trace_ledger::invalid, &trace_ledger::printed,
+        &trace_ledger::truncated, &trace_ledger::points,
+        &trace_ledger::crash_values, &trace_ledger::crash_messages,
+        &trace_ledger::actor_restarts})
+    (to.*which).fetch_add((more.*which).load(std::memory_order_relaxed),
+                          std::memory_order_relaxed);
+  static_assert(sizeof(trace_ledger) == 17 * sizeof(counter),
+                "name the new one above");
+}
+
 /// The books of one destination, in points.
 struct destination_ledger {
   counter points{0};         // handed to the queue of this destination

@@ -64,6 +64,8 @@ using batcher_actor = caf::typed_actor<
 using graphite_connection_actor = caf::typed_actor<
   // What happened on the socket.
   caf::reacts_to<wire_event>,
+  // The destination has other addresses.
+  caf::reacts_to<reload_atom>,
   // INTERNAL: a deadline of the delivery has come (its generation).
   caf::reacts_to<caf::tick_atom, std::uint64_t>,
   // INTERNAL: the time to deliver what is left is over: the daemon ends.
@@ -78,6 +80,9 @@ using watchdog_actor = caf::typed_actor<
   caf::reacts_to<process_exited>,
   // The process prints more than it may, for too long.
   caf::reacts_to<process_flooding>,
+  // The trace's configuration has changed: its bpftrace is stopped in order
+  // and started again with what `prepare` gives then.
+  caf::reacts_to<reload_atom>,
   // INTERNAL: time to start (the generation of the order).
   caf::reacts_to<start_atom, std::uint64_t>,
   // INTERNAL: time to look at a stop under way, or at a silent bpftrace.

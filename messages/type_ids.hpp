@@ -21,6 +21,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(bpf2graphite, first_custom_type_id)
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, remove_atom, "remove")
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, stop_atom, "stop")
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, ping_atom, "ping")
+  CAF_ADD_ATOM(bpf2graphite, bpf2graphite, reload_atom, "reload")
   // The batcher's.
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, join_atom, "join")
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, collect_atom, "collect")

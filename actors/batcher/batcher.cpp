@@ -84,11 +84,17 @@ struct work {
 
   // -- the clock --------------------------------------------------------------
 
+  batch_times times() const {
+    return env.times ? env.times()
+                     : batch_times{env.config.interval, env.config.offset};
+  }
+
   void start_ticking() const {
     if (state().ticking)
       return;
     state().ticking = true;
-    schedule(time_to_tick(env.now(), env.config.interval, env.config.offset));
+    auto [interval, offset] = times();
+    schedule(time_to_tick(env.now(), interval, offset));
   }
 
   void schedule(std::chrono::milliseconds after) const {
@@ -99,9 +105,9 @@ struct work {
     end_round(); // one that is open still has had its time
     begin_round();
     state().ticking = !state().joined.empty() || env.queue.has_open_points();
+    auto [interval, offset] = times();
     if (state().ticking)
-      schedule(
-        time_after_tick(env.now(), env.config.interval, env.config.offset));
+      schedule(time_after_tick(env.now(), interval, offset));
   }
 
   // -- rounds -----------------------------------------------------------------
@@ -118,7 +124,7 @@ struct work {
     if (st.awaited.empty())
       return end_round();
     // Over before the next tick also where the interval is a second.
-    auto limit = std::min(env.config.collect_timeout, env.config.interval / 2);
+    auto limit = std::min(env.config.collect_timeout, times().interval / 2);
     self->delayed_send(self, limit, pause_atom_v, st.round);
   }
 

@@ -21,6 +21,12 @@
 
 namespace bpf2graphite {
 
+/// When batches close: each `interval`, at `offset` of it.
+struct batch_times {
+  std::chrono::milliseconds interval{0};
+  std::chrono::milliseconds offset{0};
+};
+
 /// What a batcher works on; lent by the topology, outlives it.
 struct batcher_environment {
   batcher_config config;
@@ -32,6 +38,8 @@ struct batcher_environment {
   std::function<wall_time()> now;
   log_sink log;
   fault_hook fault; // tests only; may be empty
+  /// Asked at each tick; empty: as in `config`.
+  std::function<batch_times()> times{};
 };
 
 struct batcher_state {

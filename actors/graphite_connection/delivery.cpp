@@ -44,6 +44,20 @@ delivery_actions delivery::adopt(steady_time now) {
   return take();
 }
 
+delivery_actions delivery::redirect(steady_time now) {
+  if (phase_ != phase::resting)
+    actions_.emplace_back(wire_close{attempt_});
+  phase_ = phase::resting;
+  not_before_ = now;
+  refusals_ = 0;
+  failures_ = 0;
+  hunt_.reset();
+  std::fill(bad_until_.begin(), bad_until_.end(), steady_time{});
+  if (batch_)
+    go_on(now);
+  return take();
+}
+
 delivery_actions delivery::offer(metric_batch batch, steady_time now) {
   assert(!batch_ && "a batch is offered once, when it was asked for");
   asked_ = false;

@@ -122,6 +122,18 @@ struct work {
     }
   }
 
+  /// True when they are others than before.
+  bool take_addresses() const {
+    if (!env.newest)
+      return false;
+    auto newest = env.newest();
+    env.name = std::move(newest.name);
+    if (newest.addresses == env.addresses)
+      return false;
+    env.addresses = std::move(newest.addresses);
+    return true;
+  }
+
   std::string waiting() const {
     auto n = env.ledger.waiting.load(std::memory_order_relaxed);
     return std::to_string(n) + (n == 1 ? " point waits" : " points wait");
@@ -236,11 +248,17 @@ graphite_connection(self_ptr self, connection_environment& env,
                 "begins anew, no point is lost");
     env.state.start_fresh();
   }
+  w.take_addresses();
   w.run(env.state.adopt(w.now()));
   return {
     [w](const wire_event& event) {
       w.check();
       w.run(w.env.state.wire(event, w.now(), w.env.random()));
+    },
+    [w](reload_atom) {
+      w.check();
+      if (w.take_addresses())
+        w.run(w.env.state.redirect(w.now()));
     },
     [w](caf::tick_atom, std::uint64_t timer) {
       w.check();

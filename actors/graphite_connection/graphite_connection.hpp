@@ -24,6 +24,12 @@
 
 namespace bpf2graphite {
 
+/// Where a destination is, and what people call it.
+struct connection_addresses {
+  std::string name;
+  std::vector<graphite_address> addresses;
+};
+
 /// What a graphite_connection works on; lent by the topology, outlives it.
 struct connection_environment {
   std::string name;            // for people: "localhost:2003"
@@ -40,6 +46,8 @@ struct connection_environment {
   std::function<double()> random; // in [0, 1)
   log_sink log;
   fault_hook fault; // tests only; may be empty
+  /// The newest addresses, as many as before; empty: they stay what they are.
+  std::function<connection_addresses()> newest{};
 };
 
 struct graphite_connection_state {

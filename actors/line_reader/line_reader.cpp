@@ -12,7 +12,14 @@ namespace {
 using self_ptr = line_reader_actor::stateful_pointer<line_reader_state>;
 using events = std::vector<lines_event>;
 
-events apply(line_reader_environment&, const output_opened& event) {
+events apply(line_reader_environment& env, const output_opened& event) {
+  auto limit =
+    env.line_bytes_max ? env.line_bytes_max() : env.memory.line_bytes_max;
+  // Between two lives the splitter holds nothing.
+  if (limit != env.memory.line_bytes_max) {
+    env.memory.line_bytes_max = limit;
+    env.memory.splitter = line_splitter{limit};
+  }
   return {event};
 }
 

@@ -36,6 +36,8 @@ struct line_reader_environment {
   trace_ledger& ledger;
   log_sink log;
   fault_hook fault; // tests only; may be empty
+  /// The limit of a line from the next life on; empty: as it is.
+  std::function<std::size_t()> line_bytes_max{};
 };
 
 struct line_reader_state {

@@ -59,6 +59,8 @@ struct map_rules {
   bool may_fall = false;
   /// False: the map is not wanted (not named by `maps`, or only dumped).
   bool wanted = true;
+
+  friend bool operator==(const map_rules&, const map_rules&) = default;
 };
 
 struct slots_config {
@@ -70,6 +72,8 @@ struct slots_config {
   /// So long without a value other than 0, and a name is silent: it is neither
   /// filled nor counted against the budget any more.
   std::chrono::seconds zero_fill_for{3600};
+
+  friend bool operator==(const slots_config&, const slots_config&) = default;
 };
 
 /// Everything about one trace's series.
@@ -97,6 +101,8 @@ struct series_config {
   bool derived_mean = false;
   bool derived_highest = false;
   std::size_t max_series = 1000;
+
+  friend bool operator==(const series_config&, const series_config&) = default;
 };
 
 } // namespace bpf2graphite

@@ -25,6 +25,16 @@ std::uint64_t values_in(const snapshot& print) {
 
 } // namespace
 
+bool same_names(const series_config& one, const series_config& other) {
+  return one.trace == other.trace && one.naming == other.naming
+         && one.keys == other.keys
+         && one.slots.resolution == other.slots.resolution
+         && one.percentiles == other.percentiles
+         && one.derived_samples == other.derived_samples
+         && one.derived_mean == other.derived_mean
+         && one.derived_highest == other.derived_highest;
+}
+
 trace_series::trace_series(series_config config, series_budget& total,
                            std::int64_t floor)
   : config_{std::move(config)}, total_{total}, budget_{config_.max_series},
@@ -154,20 +164,10 @@ void trace_series::drain(wall_time now, std::vector<metric>& out) {
   work.done();
 }
 
-bool trace_series::same_names(const series_config& other) const {
-  return config_.trace == other.trace && config_.naming == other.naming
-         && config_.keys == other.keys
-         && config_.slots.resolution == other.slots.resolution
-         && config_.percentiles == other.percentiles
-         && config_.derived_samples == other.derived_samples
-         && config_.derived_mean == other.derived_mean
-         && config_.derived_highest == other.derived_highest;
-}
-
 void trace_series::reconfigure(series_config config, wall_time now,
                                std::vector<metric>& out) {
   work_mark work{torn_};
-  const auto same = same_names(config);
+  const auto same = same_names(config_, config);
   if (!same)
     for (auto& [name, map] : maps_)
       send(*map, ms_of(now), true, out);

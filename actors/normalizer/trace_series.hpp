@@ -25,6 +25,9 @@
 
 namespace bpf2graphite {
 
+/// True when every series is called the same and has the same slots.
+bool same_names(const series_config& one, const series_config& other);
+
 /// One per trace. Lives longer than its actor and than each bpftrace. No
 /// clock: each call brings the wall clock's time with it. Input never throws
 /// (std::bad_alloc apart); after an exception `valid()` is false.
@@ -114,7 +117,6 @@ private:
   void follow_clock(std::int64_t now_ms);
   void send(map_state& map, std::int64_t now_ms, bool all,
             std::vector<metric>& out);
-  bool same_names(const series_config& other) const;
 
   series_config config_;
   series_budget& total_;

@@ -21,6 +21,9 @@ struct bpftrace_config {
   std::chrono::milliseconds expect_output_within{0}; // 0: off
   restart_mode restart = restart_mode::always;
   bool unsafe = false;
+
+  friend bool operator==(const bpftrace_config&,
+                         const bpftrace_config&) = default;
 };
 
 } // namespace bpf2graphite

@@ -113,6 +113,23 @@ void look(self_ptr self, watchdog_environment& env) {
     tick_at(self, next);
 }
 
+/// The old words are no more in force: what they led to is forgotten, too.
+void start_anew(self_ptr self, watchdog_environment& env) {
+  env.memory.given_up = false;
+  env.memory.next_start = self->clock().now();
+  start_at(self, env.memory.next_start);
+}
+
+void reload(self_ptr self, watchdog_environment& env) {
+  if (self->state.ending)
+    return;
+  env.memory.reloading = true;
+  if (under_way(env))
+    begin_stop(self, env); // one that was begun goes on
+  else
+    start_anew(self, env);
+}
+
 /// An end that we did not ask for, or asked for to start it again.
 void decide(self_ptr self, watchdog_environment& env, life_end how,
             const process_exited& end) {
@@ -155,7 +172,9 @@ void on_started(self_ptr self, watchdog_environment& env,
     view.pid = event.pid;
     view.version = event.version;
   });
-  if (st.ending || env.memory.putting_down)
+  if (!st.ending && env.outdated && env.outdated())
+    env.memory.reloading = true;
+  if (st.ending || env.memory.putting_down || env.memory.reloading)
     begin_stop(self, env);
   else
     look(self, env);
@@ -179,6 +198,13 @@ void on_exited(self_ptr self, watchdog_environment& env,
     self->quit(caf::exit_reason::user_shutdown);
     return;
   }
+  if (memory.reloading) {
+    env.log(log_level::info, "bpftrace: " + describe_end(event)
+                               + "; its configuration has changed, it is "
+                                 "started again");
+    start_anew(self, env);
+    return;
+  }
   decide(self, env, put_down_by_us ? life_end::put_down : judge(event), event);
 }
 
@@ -187,6 +213,8 @@ void start(self_ptr self, watchdog_environment& env) {
   if (under_way(env) || memory.given_up || self->state.ending)
     return;
   auto prepared = env.prepare();
+  if (std::exchange(memory.reloading, false))
+    memory.policy = restart_policy{env.config.restart};
   ++memory.life;
   if (!memory.policy.failing())
     show(env, trace_state::starting);
@@ -243,6 +271,10 @@ watchdog_actor::behavior_type watchdog(self_ptr self, watchdog_environment& env,
         put_down(self, env,
                  "more output than output-budget allows: bpftrace is stopped "
                  "and started again");
+    },
+    [self, &env](reload_atom) {
+      call_fault(env);
+      reload(self, env);
     },
     [self, &env](start_atom, std::uint64_t generation) {
       call_fault(env);

@@ -34,6 +34,7 @@ struct watchdog_memory {
   clock::time_point next_start{}; // when `life` == `ended`
   bool given_up = false;          // it is not started again (`restart`)
   bool putting_down = false;      // it is being stopped to be started again
+  bool reloading = false;         // ... because its configuration has changed
 };
 
 /// A command, or why there is none (a script that is missing or unsafe).
@@ -51,11 +52,15 @@ struct watchdog_environment {
   trace_ledger& ledger; // starts are counted by the process
   /// Of it: stop_timeout, expect_output_within, output_budget.
   const bpftrace_config& config;
-  /// Asked before each start; must not block for long.
+  /// Asked before each start; must not block for long. May change `config`,
+  /// which is read by the watchdog only.
   std::function<prepared_command()> prepare;
   std::function<double()> random; // within [0, 1]
   log_sink log;
   fault_hook fault; // tests only; may be empty
+  /// Whether the configuration has changed since `prepare` was asked: the word
+  /// of it may have died with a watchdog. May be empty.
+  std::function<bool()> outdated{};
 };
 
 struct watchdog_state {
