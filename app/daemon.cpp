@@ -1,10 +1,12 @@
 #include "app/daemon.hpp"
 
 #include "app/fault_injection.hpp"
+#include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/reload.hpp"
 #include "app/service_notifier.hpp"
 #include "app/startup.hpp"
+#include "app/status_server.hpp"
 #include "app/stdout_wire.hpp"
 #include "app/topology.hpp"
 
@@ -149,6 +151,26 @@ std::function<double()> random_source() {
   };
 }
 
+std::string made_document(status_document which, const topology& tree,
+                          wall_time began) {
+  auto report = tree.report(which == status_document::history
+                            || which == status_document::public_history);
+  auto seconds = [](wall_time at) {
+    return std::chrono::floor<std::chrono::seconds>(at.time_since_epoch())
+      .count();
+  };
+  report.version = BPF2GRAPHITE_VERSION;
+  report.pid = ::getpid();
+  report.started = seconds(began);
+  report.now = seconds(wall_clock_now());
+  report.process = costs_of(report.pid);
+  for (auto& trace : report.traces)
+    trace.process = costs_of(trace.state.pid);
+  return which == status_document::prometheus
+           ? to_prometheus(report)
+           : to_json(report, which != status_document::public_history);
+}
+
 } // namespace
 
 int run_daemon(const config& settings, file_access& files, logger& log,
@@ -160,6 +182,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
   std::optional<hangup_blocked> handlers_are_there{std::in_place};
   service_notifier notifier;
   runtime_lock lock;
+  const auto began = wall_clock_now();
   const auto& folder = settings.status.runtime_directory;
   std::unique_ptr<slot_store> store = std::make_unique<no_record>();
   if (mode.own_runtime) {
@@ -198,6 +221,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         wires.push_back(std::move(wire));
       } else
         wires.push_back(std::make_unique<graphite_socket>(io.io()));
+    line_tap lines{io.io()};
     topology tree{{
       .actors = actors,
       .io = io,
@@ -212,6 +236,10 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       .host = host_name(),
       .random = random_source(),
       .log = [&](std::string prefix) { return log.sink(std::move(prefix)); },
+      .tap =
+        [&lines](const std::string& trace, std::span<const metric> points) {
+          lines.show(trace, points);
+        },
       .fault = fault_from_environment(log.sink()),
     }};
 
@@ -291,6 +319,17 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       };
       look();
     }
+    status_documents documents{[&](status_document which) {
+      return made_document(which, tree, began);
+    }};
+    status_server answers{{.io = io.io(),
+                           .path = folder + "/status.sock",
+                           .documents = documents,
+                           .tap = lines,
+                           .log = log.sink()}};
+    if (mode.own_runtime)
+      if (auto error = answers.start())
+        log.write(log_level::warning, *error);
     tree.start([&](const std::string& reason) {
       asio::post(io.io(), [&, reason] {
         if (stops == 0) {

@@ -18,6 +18,10 @@ int main(int argc, char** argv) {
         return once(given.value);
       case verb::parse:
         return parse(given.value);
+      case verb::status:
+        return status(given.value);
+      case verb::tap:
+        return tap(given.value);
       case verb::generate:
         return generate(given.value);
     }

@@ -82,6 +82,13 @@ parsed_options parse_options(int argc, const char* const* argv) {
     ->type_name("FILE");
   parse->add_flag("--records", o.records,
                   "Print what was decoded, one JSON object per value");
+  auto* status = app.add_subcommand(
+    "status", "Where the running daemon stands: traces, destinations, ledger");
+  status->add_flag("--json", o.json, "The whole document as JSON");
+  auto* tap = app.add_subcommand(
+    "tap", "Graphite's lines as they leave the running daemon");
+  tap->add_option("traces", o.names, "Only of these traces")
+    ->type_name("TRACE");
   auto* generate = app.add_subcommand(
     "generate",
     "Write storage-schemas.conf, storage-aggregation.conf and Grafana "
@@ -111,6 +118,10 @@ parsed_options parse_options(int argc, const char* const* argv) {
     o.what = verb::once;
   else if (parse->parsed())
     o.what = verb::parse;
+  else if (status->parsed())
+    o.what = verb::status;
+  else if (tap->parsed())
+    o.what = verb::tap;
   else if (generate->parsed())
     o.what = verb::generate;
   else if (run->parsed())
@@ -120,9 +131,7 @@ parsed_options parse_options(int argc, const char* const* argv) {
               << "\nTry `bpf2graphite --help`.\n";
     result.exit = exit_code::usage;
   };
-  if (test
-      && (run->parsed() || once->parsed() || parse->parsed()
-          || generate->parsed()))
+  if (test && !app.get_subcommands().empty() && !check->parsed())
     refuse("-t stands for the verb check and goes with no other verb");
   else if (o.to_stdout && o.what != verb::run)
     refuse("--stdout belongs to the verb run");

@@ -20,7 +20,7 @@ inline constexpr int permission = 77;
 inline constexpr int config = 78;
 } // namespace exit_code
 
-enum class verb { run, check, once, parse, generate };
+enum class verb { run, check, once, parse, status, tap, generate };
 
 struct options {
   verb what = verb::run;
@@ -31,7 +31,8 @@ struct options {
   bool to_stdout = false;         // run
   bool deep = false;              // check
   bool send = false;              // once
-  std::vector<std::string> names; // once: traces or script files
+  std::vector<std::string> names; // once: traces or scripts; tap: traces
+  bool json = false;              // status
   // parse
   std::string input = "-";
   std::optional<std::string> trace;

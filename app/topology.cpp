@@ -100,6 +100,12 @@ struct topology::trace_unit {
                      .fresh = [this, &all] { return fresh_series(all); },
                      .rules = [this] { return plan.get()->series; },
                      .ledger = ledger,
+                     .view = view,
+                     .tap =
+                       [this, &all](std::span<const metric> points) {
+                         if (all.env_.tap)
+                           all.env_.tap(id, points);
+                       },
                      .give_back = [this](std::size_t n) { give_back(n); },
                      .now = wall_clock_now,
                      .log = log,
@@ -146,10 +152,12 @@ struct topology::trace_unit {
       plan_unknown(wanted->trace, *wanted->all, all.env_.host));
   }
 
-  std::unique_ptr<trace_series> fresh_series(topology& all) const {
+  std::unique_ptr<trace_series> fresh_series(topology& all) {
     auto floor = series == nullptr ? first_slot : series->next_floor();
-    return std::make_unique<trace_series>(plan.get()->series, all.series_,
-                                          floor);
+    auto made =
+      std::make_unique<trace_series>(plan.get()->series, all.series_, floor);
+    made->show_to(&history);
+    return made;
   }
 
   void give_back(std::size_t bytes) {
@@ -214,6 +222,8 @@ struct topology::trace_unit {
   line_reader_memory memory;
   output_decoder decoder;
   std::unique_ptr<trace_series> series;
+  series_view view;
+  slot_history history; // outlives every trace_series that is shown to it
   watchdog_memory watch;
   bpftrace_process process;
   normalizer_environment normalizer_env;
@@ -683,64 +693,126 @@ void topology::kill_all() {
     unit->process.signal(SIGKILL);
 }
 
+std::vector<named_count> topology::counts_of(const trace_ledger& l,
+                                             const series_state& at) {
+  const auto& c = at.counts;
+  const auto known = c.measured + c.combined + c.unchanged + c.merged + c.folded
+                     + c.dropped() + at.open_values + value(l.crash_values);
+  return {
+    {"read", value(l.values)},
+    {"measured", c.measured},
+    {"combined", c.combined},
+    {"unchanged", c.unchanged},
+    {"merged", c.merged},
+    {"folded", c.folded},
+    {"open", at.open_values},
+    {"dropped_values", c.dropped()},
+    {"dropped_unwanted", c.dropped_unwanted},
+    {"dropped_filtered", c.dropped_filtered},
+    {"dropped_text", c.dropped_text},
+    {"dropped_tseries", c.dropped_tseries},
+    {"dropped_kind", c.dropped_kind},
+    {"dropped_inconsistent", c.dropped_inconsistent},
+    {"dropped_keys", c.dropped_keys},
+    {"dropped_gauge", c.dropped_gauge},
+    {"dropped_budget", c.dropped_budget},
+    {"dropped_collision", c.dropped_collision},
+    {"late", c.late},
+    {"zero_filled", c.zero_filled},
+    {"slots_rewritten", c.slots_rewritten},
+    {"resets", c.resets},
+    {"inconsistent", c.inconsistent},
+    {"crash", value(l.crash_values)},
+    // Between two actors, or of prints since the last flush.
+    {"on_the_way", value(l.values) - std::min(value(l.values), known)},
+    {"crash_messages", value(l.crash_messages)},
+    {"lost_events", value(l.lost_events)},
+    {"helper_errors", value(l.helper_errors)},
+    {"map_full", value(l.map_full)},
+    {"rejected", value(l.rejected)},
+    {"invalid", value(l.invalid)},
+    {"truncated", value(l.truncated)},
+    {"printed", value(l.printed)},
+    {"discarded_lines", value(l.lines_discarded)},
+    {"bytes", value(l.bytes)},
+    {"snapshots", value(l.snapshots)},
+    {"points_made", value(l.points)},
+    {"series", at.alive},
+    {"starts", value(l.starts)},
+    {"restarts", value(l.restarts)},
+    {"actor_restarts", value(l.actor_restarts)},
+  };
+}
+
+std::vector<named_count> topology::counts_of(const destination_ledger& books) {
+  return {
+    {"points", value(books.points)},
+    {"accepted", value(books.accepted)},
+    {"waiting", value(books.waiting)},
+    {"dropped_buffer", value(books.dropped_buffer)},
+    {"dropped_stop", value(books.dropped_stop)},
+    {"parked", value(books.parked)},
+    {"batches", value(books.batches)},
+    {"resent", value(books.resent)},
+    {"resend_dropped", value(books.resend_dropped)},
+    {"connects", value(books.connects)},
+    {"refusals", value(books.refusals)},
+  };
+}
+
+status_report topology::report(bool history) const {
+  status_report out;
+  out.host = env_.host;
+  out.config_file = in_force_->file;
+  out.server_origin = to_text(in_force_->server_origin);
+  out.port_origin = to_text(in_force_->port_origin);
+  auto add_up = [&out](const std::vector<named_count>& counts) {
+    for (const auto& [name, number] : counts) {
+      auto known = std::find_if(
+        out.ledger.begin(), out.ledger.end(),
+        [&](const auto& one) { return std::string_view{one.first} == name; });
+      if (known == out.ledger.end())
+        out.ledger.emplace_back(name, number);
+      else
+        known->second += number;
+    }
+  };
+  for (const auto& unit : traces_) {
+    if (out.resolution == 0)
+      out.resolution = unit->plan.get()->series.slots.resolution.count();
+    trace_report trace{.name = unit->id,
+                       .script = unit->plan.get()->trace.script,
+                       .state = unit->status.read(),
+                       .process = {},
+                       .counts = counts_of(unit->ledger, unit->view.read()),
+                       .history = {}};
+    if (history)
+      trace.history = unit->history.read();
+    add_up(trace.counts);
+    out.traces.push_back(std::move(trace));
+  }
+  // Of the traces that a reload took away.
+  add_up(counts_of(retired_, {.counts = retired_series_,
+                              .open_values = 0,
+                              .alive = 0}));
+  add_up({{"refused_lines", value(batcher_books_.refused)},
+          {"crash", value(batcher_books_.crash_points)},
+          {"crash_messages", value(batcher_books_.crash_messages)}});
+  for (const auto& unit : destinations_) {
+    out.destinations.push_back({.name = unit->name,
+                                .state = {},
+                                .counts = counts_of(unit->books),
+                                .oldest_slot = 0});
+    add_up(out.destinations.back().counts);
+  }
+  return out;
+}
+
 std::string topology::books() const {
   std::string out;
-  auto add = [&out](const char* name, std::uint64_t n) {
-    if (!out.empty())
-      out += ' ';
-    out += name;
-    out += '=';
-    out += std::to_string(n);
-  };
-  auto of_traces = [this](counter trace_ledger::*which) {
-    std::uint64_t sum = value(retired_.*which);
-    for (const auto& unit : traces_)
-      sum += value(unit->ledger.*which);
-    return sum;
-  };
-  auto of_destinations = [this](counter destination_ledger::*which) {
-    std::uint64_t sum = 0;
-    for (const auto& unit : destinations_)
-      sum += value(unit->books.*which);
-    return sum;
-  };
-  auto series = retired_series_;
-  std::uint64_t open = 0;
-  for (const auto& unit : traces_) {
-    add_counts(series, unit->series->counts());
-    open += unit->series->open_values();
-  }
-  add("read", of_traces(&trace_ledger::values));
-  add("measured", series.measured);
-  add("combined", series.combined);
-  add("unchanged", series.unchanged);
-  add("merged", series.merged);
-  add("folded", series.folded);
-  add("open", open);
-  add("dropped_values", series.dropped());
-  add("late", series.late);
-  add("zero_filled", series.zero_filled);
-  add("crash", of_traces(&trace_ledger::crash_values)
-                 + value(batcher_books_.crash_points));
-  add("crash_messages", of_traces(&trace_ledger::crash_messages)
-                          + value(batcher_books_.crash_messages));
-  add("lost_events", of_traces(&trace_ledger::lost_events));
-  add("rejected", of_traces(&trace_ledger::rejected));
-  add("invalid", of_traces(&trace_ledger::invalid));
-  add("discarded_lines", of_traces(&trace_ledger::lines_discarded));
-  add("starts", of_traces(&trace_ledger::starts));
-  add("restarts", of_traces(&trace_ledger::restarts));
-  add("actor_restarts", of_traces(&trace_ledger::actor_restarts));
-  add("refused_lines", value(batcher_books_.refused));
-  add("points", of_destinations(&destination_ledger::points));
-  add("accepted", of_destinations(&destination_ledger::accepted));
-  add("waiting", of_destinations(&destination_ledger::waiting));
-  add("dropped_buffer", of_destinations(&destination_ledger::dropped_buffer));
-  add("dropped_stop", of_destinations(&destination_ledger::dropped_stop));
-  add("parked", of_destinations(&destination_ledger::parked));
-  add("resent", of_destinations(&destination_ledger::resent));
-  add("connects", of_destinations(&destination_ledger::connects));
-  add("refusals", of_destinations(&destination_ledger::refusals));
+  for (const auto& [name, number] : report(false).ledger)
+    out += (out.empty() ? "" : " ") + std::string{name} + "="
+           + std::to_string(number);
   return out;
 }
 

@@ -25,6 +25,7 @@
 #include "app/config.hpp"
 #include "app/io_thread.hpp"
 #include "app/reload_plan.hpp"
+#include "app/status_report.hpp"
 #include "app/trace_plan.hpp"
 
 #include <caf/all.hpp>
@@ -32,6 +33,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +59,8 @@ struct topology_environment {
   std::function<double()> random; // within [0, 1), from any thread
   /// A sink with that prefix before each message.
   std::function<log_sink(std::string prefix)> log;
+  /// For `tap`; may be empty.
+  std::function<void(const std::string& trace, std::span<const metric>)> tap;
   fault_hook fault; // tests only; may be empty
 };
 
@@ -91,6 +95,11 @@ public:
   /// Kills every bpftrace at once; nothing is flushed.
   void kill_all();
 
+  /// Where everything stands; any time, from the io thread. `history`: the
+  /// last slots of each trace's histograms, too. What it says of the machine
+  /// (version, times, costs) is left to the caller.
+  status_report report(bool history) const;
+
   /// The books in one line: `name=number ...`.
   std::string books() const;
 
@@ -111,6 +120,9 @@ private:
 
   struct reload_order;
 
+  static std::vector<named_count> counts_of(const trace_ledger& ledger,
+                                            const series_state& series);
+  static std::vector<named_count> counts_of(const destination_ledger& books);
   supervisor_spec trace_tree(trace_unit& unit, batcher_actor batcher);
   child_spec trace_child(trace_unit& unit, const batcher_actor& batcher);
   supervisor_spec traces_tree(const batcher_actor& batcher);

@@ -17,6 +17,12 @@ int once(const options& given);
 /// bpftrace's output to Graphite's lines.
 int parse(const options& given);
 
+/// Where the running daemon stands.
+int status(const options& given);
+
+/// Graphite's lines as they leave the running daemon.
+int tap(const options& given);
+
 /// What Graphite and Grafana have to be told.
 int generate(const options& given);
 

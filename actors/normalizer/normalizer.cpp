@@ -14,6 +14,8 @@ void pass_on(normalizer_environment& env, const batcher_actor& next,
              std::vector<metric> points) {
   if (points.empty())
     return;
+  if (env.tap)
+    env.tap(points);
   env.ledger.points.fetch_add(points.size(), std::memory_order_relaxed);
   caf::anon_send(next, env.out.put(std::move(points)));
 }
@@ -98,6 +100,7 @@ normalizer(self_ptr self, normalizer_environment& env, batcher_actor next) {
       return;
     std::vector<metric> points;
     env.series->drain(env.now(), points);
+    env.view.publish(*env.series);
     pass_on(env, next, std::move(points));
   });
   self->send(next, join_atom_v, caf::actor_cast<normalizer_actor>(self));
@@ -109,6 +112,7 @@ normalizer(self_ptr self, normalizer_environment& env, batcher_actor next) {
       env.in.resume(work, drop);
       std::vector<metric> points;
       env.series->collect(env.now(), points);
+      env.view.publish(*env.series);
       pass_on(env, next, std::move(points));
       self->send(next, collected_atom_v, round, self->address());
     },

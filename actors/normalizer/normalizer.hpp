@@ -1,6 +1,7 @@
 #pragma once
 // The shell around trace_series: snapshots in, points to the batcher.
 
+#include "actors/normalizer/series_view.hpp"
 #include "actors/normalizer/trace_series.hpp"
 #include "actors/supervisor/inbox.hpp"
 #include "messages/ledger.hpp"
@@ -9,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 namespace bpf2graphite {
 
@@ -23,7 +25,9 @@ struct normalizer_environment {
   /// What a new life of the trace is named and counted by.
   std::function<series_config()> rules;
   trace_ledger& ledger;
-  std::function<void(std::size_t)> give_back; // bytes of the pipe
+  series_view& view;                                // told after each flush
+  std::function<void(std::span<const metric>)> tap; // may be empty
+  std::function<void(std::size_t)> give_back;       // bytes of the pipe
   std::function<wall_time()> now;
   log_sink log;
   fault_hook fault; // tests only; may be empty

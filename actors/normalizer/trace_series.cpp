@@ -144,6 +144,8 @@ void trace_series::send(map_state& map, std::int64_t now_ms, bool all,
     if (!slot->overtaken)
       newest_slot_ = std::max(newest_slot_, slot->start);
     map.series->emit(*slot, map.slots, out, counts_);
+    if (history_ != nullptr && map.slots.shape() == value_shape::rows)
+      history_->add(map.name, *slot);
     counts_.slots_rewritten += map.slots.sent();
   }
 }

@@ -11,6 +11,7 @@
 #include "actors/normalizer/normalizer_config.hpp"
 #include "actors/normalizer/series_budget.hpp"
 #include "actors/normalizer/series_counts.hpp"
+#include "actors/normalizer/slot_history.hpp"
 #include "actors/normalizer/slots.hpp"
 #include "messages/metric.hpp"
 #include "messages/snapshot.hpp"
@@ -64,6 +65,11 @@ public:
   /// that was sent is sent again.
   void reconfigure(series_config config, wall_time now,
                    std::vector<metric>& out);
+
+  /// Slots of histograms are shown to it when they are over; it outlives this.
+  void show_to(slot_history* history) {
+    history_ = history;
+  }
 
   /// The newest slot that was sent, for `last-slot`; before the first, the one
   /// before the floor. Goes back only with the clock.
@@ -129,6 +135,7 @@ private:
   std::int64_t newest_arrival_ms_;
   std::int64_t newest_now_ms_;
   std::optional<std::int64_t> opened_ms_;
+  slot_history* history_ = nullptr;
   bool torn_ = false;
 };
 

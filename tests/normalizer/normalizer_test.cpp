@@ -97,6 +97,7 @@ protected:
   series_config rules;
   std::unique_ptr<trace_series> series;
   trace_ledger ledger;
+  series_view view;
   std::size_t given_back = 0;
   std::int64_t clock_ms = 0;
   int faults_left = 0;
@@ -109,6 +110,8 @@ protected:
     .fresh = [this] { return std::make_unique<trace_series>(rules, total, 0); },
     .rules = [this] { return rules; },
     .ledger = ledger,
+    .view = view,
+    .tap = {},
     .give_back = [this](std::size_t n) { given_back += n; },
     .now = [this] { return wall_time_from_ms(clock_ms); },
     .log = [](log_level, std::string_view) {},

@@ -1,0 +1,49 @@
+#pragma once
+// The texts that say where everything stands, made at most a few times a
+// second however many ask. io thread.
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace bpf2graphite {
+
+enum class status_document {
+  status,         // JSON with bpftrace's last words: for root's eyes
+  history,        // the same and the last slots of each histogram
+  public_history, // as `history` without last words: over TCP
+  prometheus,
+};
+
+class status_documents {
+public:
+  static constexpr std::chrono::milliseconds made_anew_after{250};
+
+  /// `make` may take milliseconds; it must not throw.
+  explicit status_documents(std::function<std::string(status_document)> make)
+    : make_{std::move(make)} {}
+
+  std::shared_ptr<const std::string> get(status_document which) {
+    auto& kept = kept_.at(static_cast<std::size_t>(which));
+    auto now = std::chrono::steady_clock::now();
+    if (!kept.text || now - kept.made >= made_anew_after) {
+      kept.text = std::make_shared<const std::string>(make_(which));
+      kept.made = now;
+    }
+    return kept.text;
+  }
+
+private:
+  struct kept_text {
+    std::shared_ptr<const std::string> text;
+    std::chrono::steady_clock::time_point made{};
+  };
+
+  std::function<std::string(status_document)> make_;
+  std::array<kept_text, 4> kept_;
+};
+
+} // namespace bpf2graphite

@@ -1,0 +1,64 @@
+#pragma once
+// Where everything stands, as plain values: for `status`, `top`, the page, our
+// own metrics, systemd. Made by the topology, written as JSON here.
+
+#include "actors/normalizer/series_view.hpp"
+#include "actors/normalizer/slot_history.hpp"
+#include "actors/watchdog/trace_status.hpp"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bpf2graphite {
+
+/// A number of the books, by the name under which everybody meets it.
+using named_count = std::pair<const char*, std::uint64_t>;
+
+struct process_costs {
+  std::uint64_t cpu_ms = 0; // user and system, since its start
+  std::uint64_t rss_kb = 0;
+};
+
+struct trace_report {
+  std::string name;
+  std::string script;
+  trace_view state;
+  process_costs process; // of its bpftrace; zeros without one
+  std::vector<named_count> counts;
+  std::vector<map_history> history; // only when asked for
+};
+
+struct destination_report {
+  std::string name;  // host:port
+  std::string state; // a word of delivery: "sending" ...; empty: not known
+  std::vector<named_count> counts;
+  std::int64_t oldest_slot = 0; // waiting; 0: nothing waits
+};
+
+struct status_report {
+  std::string version;
+  std::string host;
+  std::string config_file;
+  std::string server_origin; // "file", "environment" ...
+  std::string port_origin;
+  std::int64_t started = 0; // seconds since the epoch
+  std::int64_t now = 0;
+  int pid = 0;
+  std::int64_t resolution = 0; // of the first trace, seconds
+  process_costs process;
+  std::vector<trace_report> traces;
+  std::vector<destination_report> destinations;
+  /// Sums over all traces and destinations, and what belongs to none.
+  std::vector<named_count> ledger;
+};
+
+/// One JSON document, one line. `last_words`: what bpftrace wrote to stderr
+/// goes with it (never over TCP).
+std::string to_json(const status_report& report, bool last_words);
+
+/// Prometheus' text format, version 0.0.4.
+std::string to_prometheus(const status_report& report);
+
+} // namespace bpf2graphite
