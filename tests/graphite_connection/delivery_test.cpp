@@ -693,5 +693,31 @@ TEST_F(Delivery, TakesTheNextAddressAtOnceAndComesBackLater) {
   EXPECT_GT(*d->deadline(), now);
 }
 
+TEST_F(Delivery, TakesTheBatchUnderWayToOtherAddresses) {
+  begin();
+  offer();
+  go_confirming();
+  EXPECT_EQ(told(d->redirect(now)), (script{"close 1", "connect 2"}));
+  event(kind::connected);
+  EXPECT_TRUE(d->busy());
+}
+
+TEST_F(Delivery, DoesNotPauseBeforeOtherAddresses) {
+  begin();
+  offer();
+  event(kind::failed);
+  ASSERT_GT(d->deadline(), now);
+  EXPECT_EQ(told(d->redirect(now)), script{"connect 2"});
+}
+
+TEST_F(Delivery, ClosesTheConnectionAheadForOtherAddresses) {
+  begin();
+  offer();
+  accept();
+  event(kind::connected);
+  EXPECT_EQ(told(d->redirect(now)), script{"close 2"});
+  EXPECT_EQ(offer(2), script{"connect 3"}) << "it had asked already";
+}
+
 } // namespace
 } // namespace bpf2graphite

@@ -435,5 +435,85 @@ TEST_F(WatchdogTest, AnswersAPingThoughItKnowsNone) {
   drain();
 }
 
+TEST_F(WatchdogTest, StopsAndStartsItAtOnceWhenItsConfigurationHasChanged) {
+  spawn_running();
+  caf::anon_send(dog, reload_atom_v);
+  drain();
+  EXPECT_EQ(process.take(), words{"INT"});
+  caf::anon_send(dog, reload_atom_v); // once more while it is being stopped
+  drain();
+  EXPECT_EQ(process.take(), words{});
+  process.end(0);
+  drain();
+  advance(0ms);
+  EXPECT_EQ(process.take(), words{"start 2 bpftrace"});
+  EXPECT_EQ(ledger.restarts.load(), 0u) << "we asked for it";
+  process.run();
+  drain();
+  EXPECT_EQ(process.take(), words{}) << "that was all";
+  EXPECT_EQ(state(), trace_state::running);
+}
+
+TEST_F(WatchdogTest, ForgetsThatItFailedWhenItsConfigurationHasChanged) {
+  script_error = "no such script";
+  spawn();
+  EXPECT_EQ(state(), trace_state::failing);
+  script_error.clear();
+  caf::anon_send(dog, reload_atom_v);
+  drain();
+  advance(0ms);
+  EXPECT_EQ(process.take(), (words{"attach", "start 2 bpftrace"}));
+  EXPECT_FALSE(memory.policy.failing());
+  advance(60s);
+  EXPECT_EQ(process.take(), words{}) << "the start that was due is no more";
+}
+
+TEST_F(WatchdogTest, StartsAnewWhatWasGivenUpWhenItsConfigurationHasChanged) {
+  memory.policy = restart_policy{restart_mode::never};
+  spawn_running();
+  process.end(0);
+  drain();
+  EXPECT_EQ(state(), trace_state::stopped);
+  caf::anon_send(dog, reload_atom_v);
+  drain();
+  advance(0ms);
+  EXPECT_EQ(process.take(), words{"start 2 bpftrace"});
+  process.run();
+  process.end(9);
+  drain();
+  advance(1s);
+  EXPECT_EQ(process.take(), words{"start 3 bpftrace"})
+    << "restart is what the new configuration says";
+}
+
+TEST_F(WatchdogTest, LearnsOfAChangeThatItsPredecessorDidNotLiveToSee) {
+  bool outdated = false;
+  env.outdated = [&] {
+    return outdated;
+  };
+  spawn_running();
+  end(restart_reason);
+  outdated = true;
+  spawn();
+  EXPECT_EQ(process.take(), (words{"attach", "INT"}));
+  outdated = false;
+  process.end(0);
+  drain();
+  advance(0ms);
+  EXPECT_EQ(process.take(), words{"start 2 bpftrace"});
+}
+
+TEST_F(WatchdogTest, DoesNotStartAgainWhenItEndsDuringAReload) {
+  spawn_running();
+  caf::anon_send(dog, reload_atom_v);
+  drain();
+  end();
+  process.end(0);
+  drain();
+  advance(60s);
+  EXPECT_EQ(process.take(), words{"INT"});
+  EXPECT_EQ(state(), trace_state::stopped);
+}
+
 } // namespace
 } // namespace bpf2graphite
