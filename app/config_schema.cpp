@@ -182,7 +182,7 @@ const schema_row rows[] = {
     "error|warning|notice|info|debug"},
    [](target t) { return config_field{&t.all->log.level}; }},
   {{"log", "format", kind::choice, "\"auto\"", 0, 0, "auto|journal|text|json",
-    rule::any, false, "json"},
+    rule::any, false},
    [](target t) { return config_field{&t.all->log.format}; }},
 
   // -- stop

@@ -37,6 +37,9 @@ namespace {
 
 namespace asio = boost::asio;
 
+/// A log that takes nothing does not hold up an end that has to be at once.
+constexpr std::chrono::milliseconds log_patience{100};
+
 /// CAF with the scheduler that does not poll, one thread for all actors, and
 /// what `caf { }` says on top.
 struct actor_config : caf::actor_system_config {
@@ -112,8 +115,8 @@ void take_lock(const std::string& folder, logger& log, runtime_lock& lock) {
   if (::flock(lock.fd, LOCK_EX | LOCK_NB) != 0) {
     std::array<char, 32> text{};
     auto size = ::read(lock.fd, text.data(), text.size());
-    std::string pid{text.data(), static_cast<std::size_t>(std::max<ssize_t>(
-                                   0, size))};
+    std::string pid{text.data(),
+                    static_cast<std::size_t>(std::max<ssize_t>(0, size))};
     pid = pid.substr(0, pid.find_first_not_of("0123456789"));
     log.write(log_level::error,
               folder + " belongs to a bpf2graphite that runs already"
@@ -125,8 +128,9 @@ void take_lock(const std::string& folder, logger& log, runtime_lock& lock) {
   }
   // For the message above only: what counts is the lock.
   auto pid = std::to_string(::getpid()) + '\n';
-  if (::ftruncate(lock.fd, 0) == 0)
-    [[maybe_unused]] auto n = ::pwrite(lock.fd, pid.data(), pid.size(), 0);
+  if (::ftruncate(lock.fd, 0) != 0
+      || ::pwrite(lock.fd, pid.data(), pid.size(), 0) < 0)
+    log.write(log_level::debug, path + ": " + std::strerror(errno));
 }
 
 /// `last-slot` of a run that is not to be remembered.
@@ -235,7 +239,10 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       .last_slot = *store,
       .host = host_name(),
       .random = random_source(),
-      .log = [&](std::string prefix) { return log.sink(std::move(prefix)); },
+      .log =
+        [&](std::string prefix, std::string trace) {
+          return log.sink(std::move(prefix), std::move(trace));
+        },
       .tap =
         [&lines](const std::string& trace, std::span<const metric> points) {
           lines.show(trace, points);
@@ -272,7 +279,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       reloads.stop();
       notifier.tell("STOPPING=1",
                     "stopping each bpftrace, sending what is left");
-      log.write(log_level::info, "stopping");
+      log.write(log_level::info, "stopping", log_event::stopping);
       tree.stop();
     };
     std::function<void()> listen = [&] {
@@ -340,16 +347,19 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       });
     });
     notifier.tell("READY=1", tree.summary());
-    log.write(log_level::info, tree.summary());
+    log.write(log_level::info, tree.summary(), log_event::started);
     io.run();
-    log.write(log_level::info, "ledger: " + tree.books());
+    log.write(log_level::info, "ledger: " + tree.books(), log_event::ledger);
     if (stops != 1) {
       tree.kill_all();
+      log.flush(log_patience);
       ::_exit(status);
     }
     // It may be waiting for a file system; nothing else is left to do.
-    if (reloads.reading())
+    if (reloads.reading()) {
+      log.flush(log_patience);
       ::_exit(status);
+    }
   }
   return status;
 }

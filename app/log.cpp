@@ -1,14 +1,28 @@
 #include "app/log.hpp"
 
+#include "app/log_queue.hpp"
+
 #include <systemd/sd-journal.h>
 
+#include <poll.h>
+#include <pthread.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <mutex>
 #include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
 
 namespace bpf2graphite {
 namespace {
@@ -30,8 +44,8 @@ int priority(log_level level) {
   return 6;
 }
 
-constexpr std::array<std::string_view, 5> words{"error", "warning", "notice",
-                                                "info", "debug"};
+constexpr std::array<std::string_view, 5> level_words{
+  "error", "warning", "notice", "info", "debug"};
 
 /// sd-daemon's rule: $JOURNAL_STREAM names the device and inode of stderr.
 bool stderr_is_journal() {
@@ -71,8 +85,8 @@ std::size_t printable_prefix(std::string_view s) {
 } // namespace
 
 std::optional<log_level> parse_log_level(std::string_view text) {
-  for (std::size_t i = 0; i < words.size(); ++i)
-    if (words[i] == text)
+  for (std::size_t i = 0; i < level_words.size(); ++i)
+    if (level_words[i] == text)
       return static_cast<log_level>(i);
   return std::nullopt;
 }
@@ -110,40 +124,199 @@ std::string escaped_lines(std::string_view bytes) {
   return out;
 }
 
+namespace {
+
+/// A message of ours is never that long; one with somebody's bytes might be.
+constexpr std::size_t text_bytes_max = 4'000;
+
+/// All of it, however long that takes; 0 or what errno said.
+int write_all(std::string_view text) {
+  while (!text.empty()) {
+    auto n = ::write(STDERR_FILENO, text.data(), text.size());
+    if (n >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(n));
+    } else if (errno == EAGAIN) { // somebody we share it with wants it so
+      pollfd room{STDERR_FILENO, POLLOUT, 0};
+      ::poll(&room, 1, -1);
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+/// sd_journal_send(3), with the fields in a vector. 0 or an errno.
+int send_to_journal(const log_record& record) {
+  std::vector<std::string> fields{"MESSAGE=" + record.prefix + record.text,
+                                  "PRIORITY="
+                                    + std::to_string(priority(record.level)),
+                                  "SYSLOG_IDENTIFIER=bpf2graphite"};
+  if (!record.trace.empty())
+    fields.push_back("BPF2GRAPHITE_TRACE=" + record.trace);
+  if (!record.event.empty())
+    fields.push_back("BPF2GRAPHITE_EVENT=" + record.event);
+  std::vector<iovec> parts;
+  for (auto& field : fields)
+    parts.push_back({field.data(), field.size()});
+  return -::sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
+}
+
+bool goes_to_journal(log_format format) {
+  return format == log_format::journal
+         || (format == log_format::automatic && stderr_is_journal());
+}
+
+} // namespace
+
+/// What the thread and the callers share.
+struct logger::work {
+  explicit work(log_level level, log_format where)
+    : most_detailed{level}, format{goes_to_journal(where) ? log_format::journal
+                                                          : where} {}
+
+  std::atomic<log_level> most_detailed;
+  const log_format format;
+
+  std::mutex mutex;
+  std::condition_variable something; // to write, or the end
+  std::condition_variable nothing;   // left to write
+  log_queue queue;
+  log_limiter limiter;
+  bool writing = false;
+  bool ended = false;
+
+  // The thread's.
+  std::uint64_t failed = 0;
+  int failed_with = 0;
+
+  bool idle() const {
+    return queue.empty() && !writing;
+  }
+
+  void run() {
+    std::unique_lock lock{mutex};
+    for (;;) {
+      something.wait(lock, [this] { return ended || !queue.empty(); });
+      auto record = queue.pop();
+      if (!record)
+        return;
+      writing = true;
+      lock.unlock();
+      put(*record);
+      lock.lock();
+      writing = false;
+      if (idle())
+        nothing.notify_all();
+    }
+  }
+
+  void put(const log_record& record) {
+    auto error = put_one(record);
+    if (error != 0) {
+      ++failed;
+      failed_with = error;
+    } else if (failed > 0) {
+      log_record word;
+      word.level = log_level::warning;
+      word.at = record.at;
+      word.event = log_event::log_dropped;
+      word.text = std::to_string(std::exchange(failed, 0))
+                  + " messages before this could not be written: "
+                  + std::generic_category().message(failed_with);
+      put_one(word);
+    }
+  }
+
+  int put_one(const log_record& record) const {
+    if (format == log_format::journal) {
+      auto error = send_to_journal(record);
+      if (error == 0)
+        return 0;
+      return write_all(as_text(record)); // better there than nowhere
+    }
+    // One write, so that lines of several processes do not mix.
+    return write_all(format == log_format::json ? as_json(record)
+                                                : as_text(record));
+  }
+
+  void add(log_record record) {
+    auto was_empty = queue.empty();
+    queue.push(std::move(record));
+    if (was_empty)
+      something.notify_one();
+  }
+
+  void say(const std::vector<log_limiter::left_out>& all) {
+    for (const auto& one : all) {
+      log_record word;
+      word.level = log_level::notice;
+      word.at = std::chrono::system_clock::now();
+      word.trace = one.trace;
+      word.event = log_event::log_dropped;
+      if (!one.trace.empty())
+        word.prefix = "trace \"" + one.trace + "\": ";
+      word.text = std::to_string(one.count)
+                  + " more messages were not logged, the first: "
+                  + one.example.substr(0, data_shown_max);
+      add(std::move(word));
+    }
+  }
+};
+
 logger::logger(log_level most_detailed, log_format format)
-  : most_detailed_{most_detailed},
-    to_journal_{format == log_format::journal
-                || (format == log_format::automatic && stderr_is_journal())} {}
+  : work_{std::make_shared<work>(most_detailed, format)} {
+  // Signals are for the io thread.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread{[work = work_] {
+    work->run();
+  }}.detach();
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+logger::~logger() {
+  flush(std::chrono::seconds{1});
+  std::lock_guard guard{work_->mutex};
+  work_->ended = true;
+  work_->something.notify_one();
+}
+
+bool logger::flush(std::chrono::milliseconds limit) {
+  std::unique_lock lock{work_->mutex};
+  work_->say(work_->limiter.rest());
+  return work_->nothing.wait_for(lock, limit, [this] { return work_->idle(); });
+}
 
 void logger::set_level(log_level most_detailed) {
-  std::lock_guard guard{mutex_};
-  most_detailed_ = most_detailed;
+  work_->most_detailed = most_detailed;
 }
 
-void logger::write(log_level level, std::string_view text) {
-  auto shown = escaped(text);
-  std::lock_guard guard{mutex_};
-  if (level > most_detailed_)
-    return;
-  if (to_journal_) {
-    sd_journal_send("MESSAGE=%s", shown.c_str(), "PRIORITY=%i", priority(level),
-                    "SYSLOG_IDENTIFIER=bpf2graphite", nullptr);
-    return;
-  }
-  shown.insert(0, "bpf2graphite: "
-                    + std::string{words[static_cast<std::size_t>(level)]}
-                    + ": ");
-  shown += '\n';
-  // One write, so that lines of several processes do not mix.
-  [[maybe_unused]] auto written =
-    ::write(STDERR_FILENO, shown.data(), shown.size());
+void logger::write(log_level level, std::string_view text,
+                   std::string_view event, const char* file, int line) {
+  log_sink{sink()}(level, text, event, file, line);
 }
 
-log_sink logger::sink(std::string prefix) {
-  return
-    [this, prefix = std::move(prefix)](log_level level, std::string_view text) {
-      write(level, prefix + std::string{text});
-    };
+log_sink logger::sink(std::string prefix, std::string trace) {
+  return [work = work_, prefix = escaped(prefix),
+          trace = escaped(trace)](log_level level, std::string_view text,
+                                  std::string_view event, log_place where) {
+    if (level > work->most_detailed)
+      return;
+    log_record record;
+    record.level = level;
+    record.at = std::chrono::system_clock::now();
+    record.prefix = prefix;
+    record.text = escaped(text.substr(0, text_bytes_max));
+    record.trace = trace;
+    record.event = event;
+    auto now = log_limiter::clock::now();
+    std::lock_guard guard{work->mutex};
+    work->say(work->limiter.over(now));
+    if (work->limiter.admit({trace, where.file, where.line}, record.text, now))
+      work->add(std::move(record));
+  };
 }
 
 } // namespace bpf2graphite

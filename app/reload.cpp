@@ -91,12 +91,14 @@ void reloader::loaded(reread_config loaded) {
       return programs[id] != env_.program_of(id);
     });
   running_ = plan.in_force;
-  env_.log(log_level::notice, "configuration reloaded: " + describe(plan));
+  env_.log(log_level::notice, "configuration reloaded: " + describe(plan),
+           log_event::reloaded);
   if (!plan.needs_restart.empty()) {
     std::string keys;
     for (const auto& key : plan.needs_restart)
       keys += (keys.empty() ? "" : ", ") + key;
-    env_.log(log_level::warning, "changed, but needs a restart: " + keys);
+    env_.log(log_level::warning, "changed, but needs a restart: " + keys,
+             log_event::restart_needed);
   }
   env_.apply(plan, [this, shared = shared_] {
     if (shared->owner != nullptr)
@@ -116,7 +118,7 @@ void reloader::refuse(const reread_config& loaded) {
   if (errors > 1)
     text += " (and " + std::to_string(errors - 1)
             + " more; bpf2graphite check shows all)";
-  env_.log(log_level::error, text);
+  env_.log(log_level::error, text, log_event::reload_refused);
 }
 
 void reloader::over() {

@@ -85,14 +85,15 @@ struct topology::trace_unit {
     : id{words.trace.id}, first_slot{first},
       wanted{std::make_shared<const trace_words>(std::move(words))},
       in_use{wanted}, bpftrace{wanted->trace.bpftrace},
-      log{all.env_.log("trace \"" + id + "\": ")},
-      memory{wanted->line_bytes_max()},
-      decoder{(plan.set(first_plan(all)), plan.get()->parser), ledger},
+      log{all.env_.log("trace \"" + id + "\": ", id)},
+      memory{wanted->line_bytes_max()}, decoder{(plan.set(first_plan(all)),
+                                                 plan.get()->parser),
+                                                ledger},
       watch{bpftrace.restart}, process{all.processes_,
-                                             {.out = to_reader,
-                                              .credit = credit,
-                                              .ledger = ledger,
-                                              .log = log}},
+                                       {.out = to_reader,
+                                        .credit = credit,
+                                        .ledger = ledger,
+                                        .log = log}},
       normalizer_env{.trace = id,
                      .in = to_normalizer,
                      .out = all.to_batcher_,
@@ -121,7 +122,8 @@ struct topology::trace_unit {
                  .printed = {},
                  .now = wall_clock_now,
                  .log = log,
-                 .fault = all.env_.fault},
+                 .fault = all.env_.fault,
+                 .losses = &losses},
       reader_env{.trace = id,
                  .in = to_reader,
                  .out = to_parser,
@@ -131,7 +133,10 @@ struct topology::trace_unit {
                  .ledger = ledger,
                  .log = log,
                  .fault = all.env_.fault,
-                 .line_bytes_max = [this] { return line_limit.load(); }},
+                 .line_bytes_max =
+                   [this] {
+                     return line_limit.load();
+                   }},
       watchdog_env{.trace = id,
                    .process = process,
                    .memory = watch,
@@ -221,6 +226,7 @@ struct topology::trace_unit {
   byte_credit credit;
   line_reader_memory memory;
   output_decoder decoder;
+  loss_report losses;
   std::unique_ptr<trace_series> series;
   series_view view;
   slot_history history; // outlives every trace_series that is shown to it
@@ -252,14 +258,16 @@ supervisor_spec topology::trace_tree(trace_unit& unit, batcher_actor batcher) {
           ledger.actor_restarts.fetch_add(1, std::memory_order_relaxed);
           log(log_level::error,
               "our " + who + " failed (" + why + ") and starts again in "
-                + std::to_string(delay.count()) + " ms; bpftrace goes on");
+                + std::to_string(delay.count()) + " ms; bpftrace goes on",
+              log_event::actor_restarted);
         },
       .failing =
         [&unit](bool failing, const std::string& why) {
           unit.log(failing ? log_level::error : log_level::notice,
                    failing ? "its actors keep failing (" + why
                                + "); tried again every 30 s"
-                           : "its actors are well again");
+                           : "its actors are well again",
+                   failing ? log_event::trace_failing : log_event::trace_well);
         }},
     .children = {
       // Sink first: each may see only those above it.
@@ -317,7 +325,7 @@ struct topology::destination_unit {
           .reports = all.reports_,
           .ledger = books,
           .random = all.env_.random,
-          .log = all.env_.log(""),
+          .log = all.env_.log("", ""),
           .fault = all.env_.fault,
           .newest = [this] { return newest(); }},
       wanted{name, env.addresses} {}
@@ -373,7 +381,8 @@ topology::topology(topology_environment env)
   for (auto& addresses : queues_of(settings))
     add(std::move(addresses));
   // It outlives us.
-  in_force_ = std::shared_ptr<const config>{&settings, [](const config*) {}};
+  in_force_ = std::shared_ptr<const config>{&settings, [](const config*) {
+                                            }};
   times_ = times_of(settings);
   auto batches = settings.batcher;
   batches.offset = times_.offset;
@@ -386,7 +395,7 @@ topology::topology(topology_environment env)
                                          .slots = *slots_,
                                          .ledger = batcher_books_,
                                          .now = wall_clock_now,
-                                         .log = env_.log("batcher: "),
+                                         .log = env_.log("batcher: ", ""),
                                          .fault = env_.fault,
                                          .times = [this] {
                                            std::lock_guard guard{mutex_};
@@ -400,8 +409,7 @@ topology::topology(topology_environment env)
 
 batch_times topology::times_of(const config& settings) const {
   auto interval = settings.batcher.interval;
-  return {interval,
-          settings.splay ? splay_offset(env_.host, interval) : 0ms};
+  return {interval, settings.splay ? splay_offset(env_.host, interval) : 0ms};
 }
 
 /// With failover all addresses are one destination: one queue, one of them at
@@ -444,18 +452,17 @@ supervisor_spec topology::traces_tree(const batcher_actor& batcher) {
 
 child_spec topology::trace_child(trace_unit& unit,
                                  const batcher_actor& batcher) {
-  return {.id = unit.id,
-          .start =
-            [this, &unit, batcher](caf::event_based_actor* self,
-                                   const siblings&) {
-              return caf::actor{
-                self->spawn(supervisor, trace_tree(unit, batcher))};
-            },
-          .grace = {}};
+  return {
+    .id = unit.id,
+    .start =
+      [this, &unit, batcher](caf::event_based_actor* self, const siblings&) {
+        return caf::actor{self->spawn(supervisor, trace_tree(unit, batcher))};
+      },
+    .grace = {}};
 }
 
 supervisor_spec topology::pipeline_tree() {
-  auto log = env_.log("");
+  auto log = env_.log("", "");
   supervisor_spec spec{
     .id = "pipeline",
     .strategy = strategy::one_for_one,
@@ -481,22 +488,20 @@ supervisor_spec topology::pipeline_tree() {
        },
      .significant = true}); // everybody holds its handle
   for (auto& unit : destinations_)
-    spec.children.push_back({.id = "graphite_connection " + unit->name,
-                             .start =
-                               [&unit = *unit](caf::event_based_actor* self,
-                                               const siblings& started) {
-                                 auto handle =
-                                   spawn_shell<graphite_connection_actor,
-                                               graphite_connection_state>(
-                                     self, graphite_connection, unit.env,
-                                     started.get<batcher_actor>("batcher"));
-                                 std::lock_guard guard{unit.mutex};
-                                 unit.connection =
-                                   caf::actor_cast<graphite_connection_actor>(
-                                     handle);
-                                 return handle;
-                               },
-                             .grace = env_.settings.stop.flush_timeout + 5s});
+    spec.children.push_back(
+      {.id = "graphite_connection " + unit->name,
+       .start =
+         [&unit = *unit](caf::event_based_actor* self,
+                         const siblings& started) {
+           auto handle =
+             spawn_shell<graphite_connection_actor, graphite_connection_state>(
+               self, graphite_connection, unit.env,
+               started.get<batcher_actor>("batcher"));
+           std::lock_guard guard{unit.mutex};
+           unit.connection = caf::actor_cast<graphite_connection_actor>(handle);
+           return handle;
+         },
+       .grace = env_.settings.stop.flush_timeout + 5s});
   spec.children.push_back(
     {.id = "traces",
      .start =
@@ -513,7 +518,7 @@ supervisor_spec topology::pipeline_tree() {
 }
 
 void topology::start(std::function<void(const std::string& reason)> ended) {
-  auto log = env_.log("");
+  auto log = env_.log("", "");
   supervisor_spec spec{
     .id = "root",
     .random = env_.random,
@@ -668,9 +673,9 @@ void topology::retire(trace_unit& unit) {
 /// A new trace may write what one that is gone has written: not to its slots.
 void topology::add_traces() {
   auto order = std::move(reloading_);
-  auto first = std::max(
-    first_slot_, bpf2graphite::first_slot(wall_clock_now(), 1s,
-                                          order->newest_slot));
+  auto first =
+    std::max(first_slot_, bpf2graphite::first_slot(wall_clock_now(), 1s,
+                                                   order->newest_slot));
   for (const auto& id : order->coming) {
     for (const auto& trace : in_force_->traces) {
       if (trace.id != id)

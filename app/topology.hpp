@@ -57,8 +57,8 @@ struct topology_environment {
   slot_store& last_slot;
   std::string host;
   std::function<double()> random; // within [0, 1), from any thread
-  /// A sink with that prefix before each message.
-  std::function<log_sink(std::string prefix)> log;
+  /// A sink with that prefix before each message; `trace` may be empty.
+  std::function<log_sink(std::string prefix, std::string trace)> log;
   /// For `tap`; may be empty.
   std::function<void(const std::string& trace, std::span<const metric>)> tap;
   fault_hook fault; // tests only; may be empty

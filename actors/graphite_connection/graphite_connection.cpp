@@ -90,15 +90,17 @@ struct work {
       case delivery_note::what::trouble:
         state().trouble_logged = state().troubles.admit(now());
         if (state().trouble_logged)
-          env.log(log_level::warning, "Graphite " + env.name + ": "
-                                        + note.reason + "; " + waiting()
-                                        + state().troubles.left_out());
+          env.log(log_level::warning,
+                  "Graphite " + env.name + ": " + note.reason + "; " + waiting()
+                    + state().troubles.left_out(),
+                  log_event::graphite_trouble);
         break;
       case delivery_note::what::recovered:
         if (std::exchange(state().trouble_logged, false))
-          env.log(log_level::notice, "Graphite " + env.name
-                                       + " accepts again after "
-                                       + time_text(note.lasted));
+          env.log(log_level::notice,
+                  "Graphite " + env.name + " accepts again after "
+                    + time_text(note.lasted),
+                  log_event::graphite_well);
         break;
       case delivery_note::what::parked:
       case delivery_note::what::parked_part:
@@ -110,7 +112,8 @@ struct work {
                          : std::to_string(note.points)
                              + " lines, which are left out, the first: ")
                     + note.reason.substr(0, line_shown_max)
-                    + state().parked.left_out());
+                    + state().parked.left_out(),
+                  log_event::line_refused);
         break;
       case delivery_note::what::ahead_off:
         env.log(log_level::notice,

@@ -24,13 +24,22 @@ void pass_on(histogram_parser_environment& env, const normalizer_actor& next,
   env.give_back(result.credit_back);
 }
 
-void process(histogram_parser_environment& env, const normalizer_actor& next,
-             const lines_event& event) {
+void tell_losses(self_ptr self, histogram_parser_environment& env, bool all) {
+  if (env.losses == nullptr)
+    return;
+  for (const auto& sentence :
+       env.losses->look(env.ledger, self->clock().now(), all))
+    env.log(log_level::warning, sentence, log_event::values_lost);
+}
+
+void process(self_ptr self, histogram_parser_environment& env,
+             const normalizer_actor& next, const lines_event& event) {
   if (env.fault)
     env.fault(histogram_parser_state::name, env.trace);
   if (std::holds_alternative<output_opened>(event))
     env.decoder.reconfigure(env.options());
   pass_on(env, next, env.decoder.take(event));
+  tell_losses(self, env, std::holds_alternative<output_rest>(event));
 }
 
 /// A message that killed us twice: its values cannot be known, its bytes can.
@@ -57,8 +66,8 @@ histogram_parser(self_ptr self, histogram_parser_environment& env,
     env.ledger.crash_messages.fetch_add(1, std::memory_order_relaxed);
     env.decoder.start_fresh();
   }
-  auto work = [&env, next](const lines_event& event) {
-    process(env, next, event);
+  auto work = [self, &env, next](const lines_event& event) {
+    process(self, env, next, event);
   };
   auto drop = [&env](const lines_event& event) {
     give_up(env, event);

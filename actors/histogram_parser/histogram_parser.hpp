@@ -1,6 +1,7 @@
 #pragma once
 // The shell around output_decoder: lines in, snapshots to the normalizer.
 
+#include "actors/histogram_parser/loss_report.hpp"
 #include "actors/histogram_parser/output_decoder.hpp"
 #include "actors/supervisor/inbox.hpp"
 #include "messages/log.hpp"
@@ -29,6 +30,8 @@ struct histogram_parser_environment {
   std::function<wall_time()> now;
   log_sink log;
   fault_hook fault; // tests only; may be empty
+  /// Tells of losses while they happen; may be null.
+  loss_report* losses = nullptr;
 };
 
 struct histogram_parser_state {

@@ -246,7 +246,8 @@ private:
     touch();
     for (const auto& line : words_.add(bytes, clock::now()))
       output_.log(is_noise(line) ? log_level::debug : log_level::info,
-                  "bpftrace: " + line);
+                  "bpftrace: " + line.substr(0, data_shown_max),
+                  log_event::trace_output);
   }
 
   void exited(int status) {

@@ -104,7 +104,7 @@ void look(self_ptr self, watchdog_environment& env) {
     next = due;
   }
   if (env.memory.policy.check_health(now)) {
-    env.log(log_level::notice, "bpftrace is well again");
+    env.log(log_level::notice, "bpftrace is well again", log_event::trace_well);
     show(env, trace_state::running);
   } else if (auto at = env.memory.policy.healthy_at()) {
     next = std::min(next, *at);
@@ -156,7 +156,9 @@ void decide(self_ptr self, watchdog_environment& env, life_end how,
     text += "; not started again (restart)";
   }
   if (decision.report)
-    env.log(decision.failing ? log_level::error : log_level::warning, text);
+    env.log(decision.failing ? log_level::error : log_level::warning, text,
+            decision.failing ? log_event::trace_failing
+                             : log_event::trace_ended);
 }
 
 void on_started(self_ptr self, watchdog_environment& env,
