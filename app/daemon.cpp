@@ -1,6 +1,7 @@
 #include "app/daemon.hpp"
 
 #include "app/fault_injection.hpp"
+#include "app/heartbeat.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/reload.hpp"
@@ -226,6 +227,14 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       } else
         wires.push_back(std::make_unique<graphite_socket>(io.io()));
     line_tap lines{io.io()};
+    topology* actors_of = nullptr; // set once it is made
+    heartbeat beats{io.io(), notifier, watchdog_limit(),
+                    [&](std::function<void()> answered) {
+                      actors_of->ping(std::move(answered));
+                    },
+                    [&] {
+                      return actors_of->status_line();
+                    }};
     topology tree{{
       .actors = actors,
       .io = io,
@@ -247,8 +256,11 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         [&lines](const std::string& trace, std::span<const metric> points) {
           lines.show(trace, points);
         },
-      .fault = fault_from_environment(log.sink()),
+      .fault =
+        block_from_environment(io.io(), fault_from_environment(log.sink())),
+      .changed = beats.changed(),
     }};
+    actors_of = &tree;
 
     asio::signal_set signals{io.io(), SIGTERM, SIGINT, SIGHUP};
     int stops = 0;
@@ -265,7 +277,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
        .ends =
          [&] {
            if (stops == 0)
-             notifier.tell("READY=1", tree.summary());
+             notifier.tell("READY=1", tree.status_line());
          },
        .log = log.sink()},
       settings};
@@ -277,6 +289,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         return;
       }
       reloads.stop();
+      beats.stopping();
       notifier.tell("STOPPING=1",
                     "stopping each bpftrace, sending what is left");
       log.write(log_level::info, "stopping", log_event::stopping);
@@ -346,7 +359,8 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         io.stop();
       });
     });
-    notifier.tell("READY=1", tree.summary());
+    notifier.tell("READY=1", tree.status_line());
+    beats.start();
     log.write(log_level::info, tree.summary(), log_event::started);
     io.run();
     log.write(log_level::info, "ledger: " + tree.books(), log_event::ledger);

@@ -1,7 +1,12 @@
 #include "app/fault_injection.hpp"
 
 #ifdef BPF2GRAPHITE_TEST_HOOKS
+#include <boost/asio/signal_set.hpp>
+
+#include <unistd.h>
+
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <stdexcept>
@@ -16,7 +21,41 @@ fault_hook fault_from_environment(log_sink) {
   return {};
 }
 
+fault_hook block_from_environment(boost::asio::io_context&, fault_hook hook) {
+  return hook;
+}
+
 #else
+
+namespace {
+
+[[noreturn]] void stand_still() {
+  for (;;)
+    ::pause();
+}
+
+} // namespace
+
+fault_hook block_from_environment(boost::asio::io_context& io,
+                                  fault_hook hook) {
+  const char* text = std::getenv("BPF2GRAPHITE_TEST_BLOCK");
+  if (text == nullptr)
+    return hook;
+  auto armed = std::make_shared<std::atomic<bool>>(false);
+  auto signals = std::make_shared<boost::asio::signal_set>(io, SIGUSR1);
+  std::string whom{text};
+  signals->async_wait([=](boost::system::error_code ec, int) {
+    if (!ec && signals && whom == "io")
+      stand_still();
+    *armed = !ec;
+  });
+  return [=](const char* who, const std::string& whose) {
+    if (*armed && std::string{who} + ':' + whose == whom)
+      stand_still();
+    if (hook)
+      hook(who, whose);
+  };
+}
 
 fault_hook fault_from_environment(log_sink log) {
   const char* text = std::getenv("BPF2GRAPHITE_TEST_THROW");

@@ -4,7 +4,14 @@
 
 #include "messages/log.hpp"
 
+#include <boost/asio/io_context.hpp>
+
 namespace bpf2graphite {
+
+/// $BPF2GRAPHITE_TEST_BLOCK: `io`, or `actor:trace` (`batcher:`): after a
+/// SIGUSR1 that thread, or the one of the actors as soon as that one gets a
+/// message, stands still for ever. `hook` is the one that is in use.
+fault_hook block_from_environment(boost::asio::io_context& io, fault_hook hook);
 
 /// The hook for $BPF2GRAPHITE_TEST_THROW, `actor:trace:n` (for example
 /// `normalizer:cpu-lat:3`, `batcher::1`): throws once, at the n-th message of

@@ -7,8 +7,10 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
+#include <ctime>
 #include <mutex>
 #include <utility>
 
@@ -147,7 +149,8 @@ struct topology::trace_unit {
                    .random = all.env_.random,
                    .log = log,
                    .fault = all.env_.fault,
-                   .outdated = [this] { return newest() != in_use; }} {
+                   .outdated = [this] { return newest() != in_use; },
+                   .changed = all.env_.changed} {
     series = fresh_series(all); // asks whether there was one before
   }
 
@@ -327,7 +330,16 @@ struct topology::destination_unit {
           .random = all.env_.random,
           .log = all.env_.log("", ""),
           .fault = all.env_.fault,
-          .newest = [this] { return newest(); }},
+          .newest = [this] { return newest(); },
+          .reported =
+            [&all](bool accepted) {
+              if (accepted)
+                all.accepted_at_ = std::chrono::floor<std::chrono::seconds>(
+                                     wall_clock_now().time_since_epoch())
+                                     .count();
+              if (all.env_.changed)
+                all.env_.changed();
+            }},
       wanted{name, env.addresses} {}
 
   connection_addresses newest() const {
@@ -834,6 +846,62 @@ std::string topology::summary() const {
   for (const auto& unit : destinations_)
     out += ", to " + unit->name;
   return out;
+}
+
+namespace {
+
+std::string count_of(std::size_t n, const char* what) {
+  return std::to_string(n) + ' ' + what;
+}
+
+std::string clock_text(std::int64_t seconds) {
+  auto whole = static_cast<std::time_t>(seconds);
+  std::tm utc{};
+  ::gmtime_r(&whole, &utc);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%H:%M:%S", &utc);
+  return std::string{text.data()} + " UTC";
+}
+
+} // namespace
+
+std::string topology::status_line() const {
+  std::array<std::size_t, 4> states{};
+  std::string failing;
+  constexpr std::size_t named_max = 5;
+  for (const auto& unit : traces_) {
+    auto state = unit->status.read().state;
+    auto n = ++states.at(static_cast<std::size_t>(state));
+    if (state == trace_state::failing && n <= named_max + 1)
+      failing += (n == 1 ? "" : ", ") + (n <= named_max ? unit->id : "...");
+  }
+  auto out =
+    count_of(traces_.size(), traces_.size() == 1 ? "trace: " : "traces: ");
+  out +=
+    count_of(states[static_cast<std::size_t>(trace_state::running)], "running");
+  for (auto state :
+       {trace_state::starting, trace_state::failing, trace_state::stopped})
+    if (auto n = states[static_cast<std::size_t>(state)]; n > 0)
+      out += ", " + std::to_string(n) + ' ' + std::string{to_text(state)};
+  if (!failing.empty())
+    out += " (" + failing + ")";
+  for (const auto& unit : destinations_)
+    out += "; " + unit->newest().name + ": "
+           + count_of(value(unit->books.waiting), "points wait");
+  auto at = accepted_at_.load();
+  return out
+         + (at == 0 ? "; nothing accepted yet"
+                    : "; last accepted at " + clock_text(at));
+}
+
+void topology::ping(std::function<void()> answered) {
+  env_.actors.spawn([root = root_, &io = env_.io.io(),
+                     answered =
+                       std::move(answered)](caf::event_based_actor* self) {
+    self->request(root, caf::infinite, ping_atom_v)
+      .then([&io, answered](caf::ok_atom) { boost::asio::post(io, answered); },
+            [](const caf::error&) {});
+  });
 }
 
 } // namespace bpf2graphite

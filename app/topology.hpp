@@ -30,6 +30,7 @@
 
 #include <caf/all.hpp>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -62,6 +63,9 @@ struct topology_environment {
   /// For `tap`; may be empty.
   std::function<void(const std::string& trace, std::span<const metric>)> tap;
   fault_hook fault; // tests only; may be empty
+  /// Called when `status_line` may say something else, from any thread, often.
+  /// May be empty.
+  std::function<void()> changed{};
 };
 
 class topology {
@@ -106,8 +110,15 @@ public:
   /// No bpftrace runs or is being started: all are failing or stopped.
   bool none_runs() const;
 
-  /// One line for systemd's STATUS.
+  /// What runs, in one line for the log.
   std::string summary() const;
+
+  /// How it stands, in one line for systemd's STATUS. io thread.
+  std::string status_line() const;
+
+  /// Asks every supervisor and, through them, every actor; `answered` is
+  /// called on the io thread when all have.
+  void ping(std::function<void()> answered);
 
   /// The first second that points are sent for.
   std::int64_t first_slot() const {
@@ -151,7 +162,8 @@ private:
   caf::actor root_;
   bool stopping_ = false;
   std::unique_ptr<reload_order> reloading_;
-  trace_ledger retired_; // of the traces that are gone
+  std::atomic<std::int64_t> accepted_at_{0}; // wall clock, seconds; 0: never
+  trace_ledger retired_;                     // of the traces that are gone
   series_counts retired_series_;
 
   /// What the io thread changes and the actors look at when they start.

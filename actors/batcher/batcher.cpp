@@ -150,6 +150,7 @@ struct work {
 batcher_actor::behavior_type batcher(self_ptr self, batcher_environment& env) {
   work w{self, env};
   keep_exception_text(self);
+  answer_pings(self);
   self->state.demand.resize(env.queue.destinations());
   self->set_down_handler([w](const caf::down_msg& down) {
     w.state().joined.erase(down.source);

@@ -81,6 +81,8 @@ struct work {
 
   void run(const delivery_report& report) const {
     self->send(batcher, env.reports.put(report));
+    if (env.reported)
+      env.reported(report.kind == delivery_report::what::accepted);
     if (state().finishing && report.kind == delivery_report::what::accepted)
       ask_for_the_rest();
   }
@@ -225,6 +227,7 @@ graphite_connection(self_ptr self, connection_environment& env,
                     batcher_actor batcher) {
   work w{self, env, std::move(batcher)};
   keep_exception_text(self);
+  answer_pings(self);
   self->set_exit_handler([w](const caf::exit_msg& order) {
     if (!ends_for_good(order.reason))
       w.self->quit(order.reason);

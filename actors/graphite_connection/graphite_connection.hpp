@@ -48,6 +48,8 @@ struct connection_environment {
   fault_hook fault; // tests only; may be empty
   /// The newest addresses, as many as before; empty: they stay what they are.
   std::function<connection_addresses()> newest{};
+  /// Called with each report to the batcher; may be empty.
+  std::function<void(bool accepted)> reported{};
 };
 
 struct graphite_connection_state {

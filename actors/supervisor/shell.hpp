@@ -25,6 +25,13 @@ void keep_exception_text(Self* self) {
   });
 }
 
+/// A supervisor's ping is no message of theirs. CAF answers so (which is an
+/// answer all the same), but without this it also prints the message.
+template <class Self>
+void answer_pings(Self* self) {
+  self->set_default_handler(caf::drop);
+}
+
 /// On an order to end: calls `last(reason)`, then ends for that reason.
 template <class Self, class Last>
 void on_exit(Self* self, Last last) {

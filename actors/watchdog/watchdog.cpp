@@ -38,6 +38,8 @@ void show(watchdog_environment& env, trace_state state,
     if (!reason.empty())
       view.reason = std::move(reason);
   });
+  if (env.changed)
+    env.changed();
 }
 
 /// Replaces what was asked to be looked at before.
@@ -250,7 +252,7 @@ void on_order_to_end(self_ptr self, watchdog_environment& env,
 watchdog_actor::behavior_type watchdog(self_ptr self, watchdog_environment& env,
                                        line_reader_actor reader) {
   keep_exception_text(self);
-  self->set_default_handler(caf::drop);
+  answer_pings(self);
   self->set_exit_handler([self, &env](const caf::exit_msg& order) {
     on_order_to_end(self, env, order.reason);
   });

@@ -61,6 +61,8 @@ struct watchdog_environment {
   /// Whether the configuration has changed since `prepare` was asked: the word
   /// of it may have died with a watchdog. May be empty.
   std::function<bool()> outdated{};
+  /// Called when `status` says something else; may be empty.
+  std::function<void()> changed{};
 };
 
 struct watchdog_state {
