@@ -146,6 +146,7 @@ protected:
           [&t](const process_started& event) { t.started.push_back(event); },
           [&t](const process_exited& event) { t.exited.push_back(event); },
           [&t](const process_flooding&) { ++t.flooding; },
+          [](reload_atom) {},
           [](start_atom, std::uint64_t) {},
           [](caf::tick_atom, std::uint64_t) {},
         };
