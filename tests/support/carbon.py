@@ -1,12 +1,16 @@
-"""A real carbon-cache in a scratch folder, and what whisper has of it."""
+"""Real servers in a scratch folder: carbon-cache, and what whisper has of it;
+carbon-c-relay."""
 
 import importlib.machinery
 import importlib.util
 import os
+import re
 import signal
 import socket
 import struct
+import subprocess
 import time
+import unittest
 
 from scenario import TOP, wait_until
 
@@ -17,14 +21,26 @@ graphite_lab = importlib.util.module_from_spec(
 _loader.exec_module(graphite_lab)
 
 
+MARKER = "carbon-test.marker"
+
+
 class Carbon(graphite_lab.Lab):
     """carbon-cache on ports that stay the same over restarts, as does its
-    storage. `retentions`: of every metric. Not started by the constructor."""
+    storage. `retentions`: of every metric. `debian_limits`: with those that
+    Debian's carbon.conf sets. Not started by the constructor."""
 
-    def __init__(self, folder, retentions="1s:1h"):
+    def __init__(self, folder, retentions="1s:1h", debian_limits=False):
         schemas = ("[carbon]\npattern = ^carbon\\.\nretentions = 5s:1h\n"
                    f"[all]\npattern = .*\nretentions = {retentions}\n")
         super().__init__(folder, schemas, tags=False)
+        if debian_limits:
+            with open(os.path.join(folder, "conf/carbon.conf")) as file:
+                text = file.read()
+            for key, value in (("MAX_UPDATES_PER_SECOND", 500),
+                               ("MAX_CREATES_PER_MINUTE", 50),
+                               ("MAX_CACHE_SIZE", "inf")):
+                text = re.sub(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
+            self.write("conf/carbon.conf", text)
         self.port = self.line
         self._markers = 0
 
@@ -64,12 +80,13 @@ class Carbon(graphite_lab.Lab):
         has begun; a second one, sent after that, says that it has ended."""
         for _ in range(2):
             self._markers += 1
-            marker = f"carbon.test-marker.{self._markers}"
             with socket.create_connection(("127.0.0.1", self.port)) as sender:
-                sender.sendall(f"{marker} 1 {int(time.time())}\n".encode())
-            wait_until(lambda marker=marker: os.path.exists(os.path.join(
-                self.folder, "storage/whisper",
-                marker.replace(".", "/") + ".wsp")), 30, f"{marker} on disk")
+                sender.sendall(f"{MARKER} {self._markers} {int(time.time())}\n"
+                               .encode())
+            wait_until(
+                lambda: os.path.exists(self._file(MARKER))
+                and self._markers in self.points(MARKER).values(), 60,
+                f"marker {self._markers} on disk")
 
     def end(self):
         """Ends it when all that it has read is on disk."""
@@ -77,6 +94,23 @@ class Carbon(graphite_lab.Lab):
         self.carbon.terminate()
         self.carbon.wait(30)
         self.carbon = None
+
+    def create(self, names):
+        """Makes the whisper files of these metrics, of the marker and of
+        carbon's own counters that a test asks for, with a slot a second for
+        an hour: where few may be created, before carbon gets a point."""
+        import whisper
+        host = socket.gethostname().replace(".", "_")
+        own = [f"carbon.agents.{host}-a.{counter}" for counter in
+               ("droppedCreates", "cache.overflow", "cache.size", "errors")]
+        for name in [*names, MARKER, *own]:
+            path = self._file(name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            whisper.create(path, [(5 if name in own else 1, 3600)], 0, "sum")
+
+    def _file(self, metric):
+        return os.path.join(self.folder, "storage/whisper",
+                            metric.replace(".", "/") + ".wsp")
 
     def series(self, prefix=""):
         """Names of all metrics below the prefix, carbon's own left out."""
@@ -88,14 +122,14 @@ class Carbon(graphite_lab.Lab):
                     path = os.path.relpath(os.path.join(here, name[:-4]), root)
                     names.append(path.replace("/", "."))
         return sorted(name for name in names if name.startswith(prefix)
-                      and not name.startswith("carbon."))
+                      and not name.startswith("carbon.")
+                      and name != MARKER)
 
     def points(self, metric, seconds=1800):
         """{timestamp: value} of a metric, as whisper reads them. The slots of
         the next minute too: a daemon that was restarted may be ahead."""
         import whisper  # Debian's python3-whisper: absent, tests skip
-        path = os.path.join(self.folder, "storage/whisper",
-                            metric.replace(".", "/") + ".wsp")
+        path = self._file(metric)
         now = int(time.time())
         for tries_left in range(5, -1, -1):
             try:
@@ -131,3 +165,57 @@ class Carbon(graphite_lab.Lab):
         """Until a metric below the prefix is on disk."""
         return wait_until(lambda: self.series(prefix), seconds,
                           f"a metric {prefix}* in carbon")
+
+
+class Relay:
+    """carbon-c-relay on a port that stays the same over restarts, which sends
+    all on to 127.0.0.1:`target`. Not started by the constructor."""
+
+    def __init__(self, folder, target):
+        if not os.path.exists("/usr/bin/carbon-c-relay"):
+            raise unittest.SkipTest("carbon-c-relay is not installed")
+        os.makedirs(folder)
+        self.folder = folder
+        self.port = graphite_lab.free_ports(1)[0]
+        self._process = None
+        self._config = os.path.join(folder, "relay.conf")
+        with open(self._config, "w") as file:
+            file.write(f"listen type linemode 127.0.0.1:{self.port} "
+                       "proto tcp;\n"
+                       f"cluster all forward 127.0.0.1:{target};\n"
+                       "match * send to all stop;\n")
+
+    def __str__(self):
+        return "the relay's log"
+
+    def log(self):
+        with open(os.path.join(self.folder, "log"), errors="replace") as file:
+            return file.read()
+
+    def start(self):
+        """Starts it and waits until it listens."""
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self._process = subprocess.Popen(
+                # -s: it keeps its own statistics to itself.
+                ["/usr/bin/carbon-c-relay", "-s", "-f", self._config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=graphite_lab.dies_with_us)
+        wait_until(lambda: graphite_lab.listens(self.port), 20,
+                   "carbon-c-relay listens")
+        return self
+
+    def freeze(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def kill(self):
+        """SIGKILL: what it had read and not sent on is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def end(self):
+        """Ends it when it has sent on what it holds."""
+        self._process.terminate()
+        self._process.wait(30)
+        self._process = None
