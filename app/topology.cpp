@@ -513,7 +513,9 @@ supervisor_spec topology::pipeline_tree() {
            unit.connection = caf::actor_cast<graphite_connection_actor>(handle);
            return handle;
          },
-       .grace = env_.settings.stop.flush_timeout + 5s});
+       .grace = env_.settings.stop.flush_timeout + 5s,
+       // Those that are away cost one flush-timeout.
+       .with_previous = unit != destinations_.front()});
   spec.children.push_back(
     {.id = "traces",
      .start =

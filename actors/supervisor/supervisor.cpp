@@ -166,12 +166,14 @@ void ask_to_end(self_ptr self, child& which) {
 void stop_marked(self_ptr self) {
   auto& st = self->state;
   auto one_by_one = st.spec.stop == supervision::stop_order::last_first;
+  auto waiting = false;
   for (auto i = st.children.rbegin(); i != st.children.rend(); ++i) {
-    if (!i->up || !i->stopping)
-      continue;
-    if (!i->asked)
-      ask_to_end(self, *i);
-    if (one_by_one && !i->removing)
+    if (i->up && i->stopping) {
+      if (!i->asked)
+        ask_to_end(self, *i);
+      waiting = waiting || (one_by_one && !i->removing);
+    }
+    if (waiting && !i->spec.with_previous)
       return;
   }
 }

@@ -44,6 +44,9 @@ struct child_spec {
   /// Time to end in peace, then it is killed; none for a supervisor, which
   /// needs that of its children.
   std::optional<std::chrono::milliseconds> grace{5'000};
+  /// With stop_order::last_first: told to end together with the child before
+  /// it, of which it knows nothing.
+  bool with_previous = false;
 };
 
 /// Who wants to know. Called by the supervisor's actor; any may be empty.

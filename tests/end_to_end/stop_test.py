@@ -74,6 +74,16 @@ class Stop(scenario.Scenario):
                          + books["dropped_buffer"] + books["dropped_stop"]
                          + books["parked"], books)
 
+    def test_many_that_are_down_cost_no_more_time_than_one(self):
+        receivers = [self.must_end(Receiver()) for _ in range(5)]
+        for one in receivers:
+            one.refuse()
+        daemon = self.start(receivers[0], stop={"flush-timeout": Bare("3s")},
+                            graphite={"destinations": [
+                                f"127.0.0.1:{one.port}" for one in receivers]})
+        daemon.stop(2 + 3 + 5)  # one after the other they would take 15
+        self.assertGreater(daemon.ledger()["dropped_stop"], 0)
+
     def test_with_graphite_frozen_it_ends_in_time(self):
         receiver = self.must_end(Receiver())
         receiver.freeze()

@@ -177,6 +177,25 @@ TEST_F(SupervisorTest, StopsThoseThatKnowNothingOfEachOtherTogether) {
   EXPECT_TRUE(is_dead(top)) << "three times five seconds, not fifteen";
 }
 
+TEST_F(SupervisorTest, StopsTwinsTogetherAndTheRestBeforeAndAfterThem) {
+  auto spec = spec_of("top", strategy::one_for_one,
+                      {worker("a"), worker("b"), worker("c"), worker("d"),
+                       worker("e")});
+  spec.children[2].with_previous = true;
+  spec.children[3].with_previous = true;
+  auto top = run(spec);
+  for (auto id : {"c", "d"})
+    tell(id, "hang");
+  log.take();
+  end(top);
+  EXPECT_EQ(log.take(), (words{"-e for good", "d does not go for good",
+                               "c does not go for good", "-b for good"}))
+    << "a waits, although b has gone";
+  advance(5s);
+  EXPECT_EQ(log.take(), words{"-a for good"});
+  EXPECT_TRUE(is_dead(top));
+}
+
 TEST_F(SupervisorTest, RestartsTheRestAfterTheOneThatFailed) {
   auto top = run(spec_of("top", strategy::rest_for_one,
                          {worker("a"), worker("b"), worker("c")}));
