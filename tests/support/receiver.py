@@ -47,6 +47,7 @@ class Receiver:
                           None: no more
     hold(yes)             all is read, but no end of the peer is answered
     read_slowly(n)        n bytes a second at most over all; None: no limit
+    end_idle(how)         ends those on which nothing ever came
     drop_connections()    resets all that are open, as a killed server does
 
     how: "close" is close(2), which is a reset where bytes lie unread; "reset"
@@ -171,6 +172,13 @@ class Receiver:
         """Takes hold of connections that begin after the next listen()."""
         with self._lock:
             self._rate = bytes_per_second
+
+    def end_idle(self, how="close"):
+        assert how in HOW
+        with self._lock:
+            for connection in list(self._open.values()):
+                if connection.taken == 0 and not connection.deaf:
+                    self._hang_up_now(connection, how)
 
     def drop_connections(self):
         with self._lock:
