@@ -178,9 +178,9 @@ TEST_F(SupervisorTest, StopsThoseThatKnowNothingOfEachOtherTogether) {
 }
 
 TEST_F(SupervisorTest, StopsTwinsTogetherAndTheRestBeforeAndAfterThem) {
-  auto spec = spec_of("top", strategy::one_for_one,
-                      {worker("a"), worker("b"), worker("c"), worker("d"),
-                       worker("e")});
+  auto spec =
+    spec_of("top", strategy::one_for_one,
+            {worker("a"), worker("b"), worker("c"), worker("d"), worker("e")});
   spec.children[2].with_previous = true;
   spec.children[3].with_previous = true;
   auto top = run(spec);

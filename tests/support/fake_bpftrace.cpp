@@ -560,13 +560,12 @@ private:
 
   void print(printed_map& map, bool final) {
     const auto n = std::to_string(++prints_);
-    record_.write(R"("event":"print","n":)" + n + R"(,"at":)"
-                  + std::to_string(wall_ms()) + R"(,"map":)"
-                  + quoted(option(map.how, "map", "@")) + R"(,"type":")"
-                  + map.how.word + R"(","how":")"
-                  + option(map.how, "kind", "cleared") + R"(","final":)"
-                  + (final ? "true" : "false") + R"(,"values":{)"
-                  + told(map, map.total) + "}");
+    record_.write(
+      R"("event":"print","n":)" + n + R"(,"at":)" + std::to_string(wall_ms())
+      + R"(,"map":)" + quoted(option(map.how, "map", "@")) + R"(,"type":")"
+      + map.how.word + R"(","how":")" + option(map.how, "kind", "cleared")
+      + R"(","final":)" + (final ? "true" : "false") + R"(,"values":{)"
+      + told(map, map.total) + "}");
     write_all(1, rendered(map, map.total, json_));
     record_.write(R"("event":"done","n":)" + n);
     if (!map.cumulative())
