@@ -30,6 +30,9 @@ SEED = 21
 KILLS = 50 if LONG else 4
 # In the long form carbon is back before the next batch.
 INTERVAL = 5 if LONG else 1  # seconds
+# What is to be sent once more has to leave before the end: after a kill each
+# quarter of a minute that is most of the last ten minutes.
+FLUSH = 300 if LONG else 20
 # As many updates a second as Debian allows, and more: its cache never empties.
 SERIES = 600
 
@@ -132,7 +135,7 @@ class KilledServers(Fault):
                 "destinations": [f"127.0.0.1:{one.server.port}"
                                  for one in killers],
                 "interval": Bare(f"{INTERVAL}s")},
-            stop={"flush-timeout": Bare("20s")})
+            stop={"flush-timeout": Bare(f"{FLUSH}s")})
         scenario.wait_until(lambda: all(one._latest() for one in killers), 60,
                             "values in all servers")
         before = descriptors(daemon.process.pid)
@@ -143,7 +146,8 @@ class KilledServers(Fault):
             if one.failure:
                 raise one.failure
         memory = rss_mib(daemon.process.pid, "VmHWM")
-        status, more = self.no_leftovers(daemon, before)
+        status, more = self.no_leftovers(daemon, before,
+                                         stop_seconds=FLUSH + 20)
         self.assertEqual(0, status)
         books = daemon.ledger()
         lasted = int(time.time() - trace.prints()[0][0]) + 60

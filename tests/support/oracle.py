@@ -163,7 +163,8 @@ class Fault(scenario.Scenario):
                 min(line.arrived for line in lines()
                     if line.timestamp >= since - 1) - since)
 
-    def no_leftovers(self, daemon, before, network=None, port=None):
+    def no_leftovers(self, daemon, before, network=None, port=None,
+                     stop_seconds=40):
         """After the fault, before the stop: no more descriptors than `before`
         the fault, at most one connection. Then stops it: no process, no
         connection. Returns (exit status, descriptors more)."""
@@ -175,7 +176,7 @@ class Fault(scenario.Scenario):
         if network is not None:
             scenario.wait_until(lambda: len(network.sockets(port)) <= 1, 15,
                                 "at most one connection")
-        status = daemon.stop(40)
+        status = daemon.stop(stop_seconds)
         if network is not None:
             scenario.wait_until(lambda: network.sockets(port) == [], 10,
                                 "no connection")
