@@ -1,6 +1,7 @@
 #include "actors/histogram_parser/key_parts.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <limits>
 #include <set>
@@ -113,6 +114,24 @@ void cut(std::string_view key, std::string_view separator, bool whole_groups,
   }
 }
 
+/// The kinds of bytes that a part is made of, a bit each.
+unsigned kinds_in(std::string_view part) {
+  unsigned kinds = 0;
+  for (char c : part) {
+    if (is_digit(c))
+      kinds |= 1;
+    else if (c == ' ')
+      kinds |= 2;
+    else if (c == ',')
+      kinds |= 4;
+    else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+      kinds |= 8;
+    else
+      kinds |= 16;
+  }
+  return kinds;
+}
+
 /// Splits the keys of one map, of which the number of parts is known.
 class splitter {
 public:
@@ -200,10 +219,12 @@ private:
   const std::vector<std::set<std::string_view>>& known() {
     if (known_.empty()) {
       known_.resize(parts_);
+      kinds_.resize(parts_, 0);
       for (std::size_t row = 0; row < raw_.size(); ++row)
         if (pieces[row].size() == parts_)
           for (std::size_t i = 0; i < parts_; ++i)
-            known_[i].insert(text(row, i, i));
+            if (known_[i].insert(text(row, i, i)).second)
+              kinds_[i] |= kinds_in(text(row, i, i));
     }
     return known_;
   }
@@ -218,8 +239,13 @@ private:
     // JSON joins with a bare comma: one before a space is mostly a name's own.
     if (separator_ == "," && part.starts_with(' '))
       result += 10;
-    if (!known()[i].contains(part))
+    if (!known()[i].contains(part)) {
       result += 2;
+      // Bytes that no such part has elsewhere: an address holds no space.
+      if (kinds_[i] != 0)
+        result +=
+          static_cast<unsigned>(std::popcount(kinds_in(part) & ~kinds_[i]));
+    }
     for (auto k = first; first != last && k <= last; ++k)
       if (is_stack(text(row, k, k)))
         result += 20; // a stack is a part of its own
@@ -264,6 +290,7 @@ private:
   std::size_t parts_;
   std::vector<bool> integer_;
   std::vector<std::set<std::string_view>> known_;
+  std::vector<unsigned> kinds_; // of bytes, in all of known_
 };
 
 /// The smallest number of parts that a key of `raw` splits into.

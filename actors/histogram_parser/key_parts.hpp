@@ -1,5 +1,27 @@
 #pragma once
 // bpftrace joins the parts of a key without quoting. This splits them again.
+//
+// What a key is taken for; SEP is ", " in text and "," in JSON:
+//
+//   key     := part { SEP part }
+//   part    := integer | stack | group | text
+//   integer := ["-"] digits
+//   stack   := NL { frame NL }       followed by SEP or the end of the key
+//   frame   := 4 spaces or a TAB, and more | any "+" digits | [0-9a-fx] ...
+//   group   := "(" ... ")" | "[" ... "]"   a tuple or an array, its brackets
+//              balanced and followed by SEP or the end of the key
+//   text    := any bytes, SEP too; may be empty
+//
+// All keys of a map have the same number of parts. Where that is not told by
+// the script it is the smallest that any of them has, a stack or group being
+// one. A key that has more separators than that has texts with separators in
+// them. Which ones? Integers stand where all keys have integers; the one part
+// that is no integer takes the surplus; of several, the split that is likeliest
+// is searched for: parts that other keys have, too, and parts made of the kinds
+// of bytes that other keys have there, and (in JSON, which joins without a
+// space) no part that begins with a space. Between two texts, "a, b" and "c" or
+// "a" and "b, c", nothing may decide: then the first takes the surplus. (The
+// values are right either way.)
 
 #include "actors/histogram_parser/map_parser.hpp"
 
