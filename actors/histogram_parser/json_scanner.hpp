@@ -1,6 +1,26 @@
 #pragma once
 // Reading JSON piece by piece, without a tree: what both readers of
 // map_json.cpp, the one for fixed shapes and the general one, are made of.
+//
+// What is accepted is JSON (RFC 8259), but for what stands behind "!":
+//
+//   value   = object | array | string | number | "true" | "false" | "null"
+//   object  = "{" [ string ":" value { "," string ":" value } ] "}"
+//             ! a name may come twice, and both are seen
+//   array   = "[" [ value { "," value } ] "]"
+//             ! objects and arrays at most 64 deep
+//   string  = '"' { byte of 0x20 and above but for '"' and "\" | escape } '"'
+//             ! bytes of 0x80 and above need be no UTF-8
+//   escape  = "\" ( '"' | "\" | "/" | "b" | "f" | "n" | "r" | "t"
+//                  | "u" 4 hexadecimal digits )   no half of a surrogate pair
+//             ! \uffffff and two digits of 80 to ff: that byte
+//   number  = ["-"] ( "0" | digits ) ["." digits] [("e"|"E") ["+"|"-"] digits]
+//   natural = "0" | digits that begin with no 0, at most 2^64-1
+//   integer = natural | "-" natural of at most 2^63
+//   count   = natural; ! in a stream of 0.24+ in which a \u was written: 1 to
+//             16 of 0-9 a-f that begin with no 0 (or 0 alone), as the value of
+//             a field called count, events or probes
+//   space   = { " " | TAB | NL | CR }, before and behind all of these
 
 #include "messages/snapshot.hpp"
 

@@ -11,10 +11,29 @@
 //              { probe | "macro" name ["(" params ")"] block
 //                      | "fn" name "(" params ")" ":" type block }
 //   probe   := point { "," point } [ "/" expression "/" ] block
+//   block   := "{" { token | block } "}"   brackets of all kinds in pairs
+//   token   := string | name | number | map | variable | parameter | symbol
+//   string  := '"' { byte | "\\" byte } '"'     on one line
+//   name    := letter or "_", then letters, digits, "_"
+//   number  := digit, then letters, digits, "_"       10, 0x1f, 1e6, 5ms
+//   variable := "$" name        parameter := "$" digits | "$#"
 //   map     := "@" [name] [ "[" expression { "," expression } "]" ]
+//   directive := "#" at the beginning of a line, "\\" joins the next line
 //
 // A "/" begins a predicate unless it stands in the path of a probe such as
 // uprobe:/usr/lib/*/libc.so:malloc; it ends one where "{" comes next.
+//
+// What stands around a map says what is done with it:
+//
+//   map "=" FUNCTION "(" ... ")"    hist, lhist, count, sum, avg, min, max,
+//                                   stats, tseries, and nothing behind it
+//   map "=" "0" | map "=" expression | map ("+=" | "-=" | "*=" ...) expression
+//   map ("++" | "--") | ("++" | "--") map
+//   ("print" | "clear" | "zero" | "delete" | "has_key") "(" map { "," ... } ")"
+//   "for" ["("] variable ":" map [")"] block
+//   anything else reads it
+//
+// A macro is walked through where it is called, with the maps it is given.
 
 #include <cstddef>
 #include <cstdint>
