@@ -85,4 +85,16 @@ struct snapshot {
   bool ending = false;
 };
 
+/// Values as the ledger counts them: a row of a histogram is one, so is any
+/// other element, stats and tseries included.
+inline std::uint64_t values_in(const snapshot& print) {
+  std::uint64_t values = 0;
+  for (const auto& entry : print.entries)
+    if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
+      values += rows->size();
+    else
+      ++values;
+  return values;
+}
+
 } // namespace bpf2graphite

@@ -53,7 +53,9 @@ std::chrono::milliseconds output_decoder::pause_after() const {
 
 void output_decoder::collect(parsed& out, std::size_t credit, result& into) {
   const auto& counts = parser_->counts();
-  book(ledger_->values, counts.values, booked_.values);
+  // In the normalizer's unit, not in the parser's records: the books balance.
+  for (const auto& print : out.snapshots)
+    ledger_->values.fetch_add(values_in(print), std::memory_order_relaxed);
   book(ledger_->snapshots, counts.snapshots, booked_.snapshots);
   book(ledger_->lost_events, counts.lost_events, booked_.lost_events);
   book(ledger_->helper_errors, counts.helper_errors, booked_.helper_errors);

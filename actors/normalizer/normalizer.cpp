@@ -57,11 +57,7 @@ void process(normalizer_environment& env, const batcher_actor& next,
 std::uint64_t values_in(const snapshots& event) {
   std::uint64_t values = 0;
   for (const auto& item : event.items)
-    for (const auto& entry : item.entries)
-      if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
-        values += rows->size();
-      else
-        ++values;
+    values += values_in(item);
   return values;
 }
 

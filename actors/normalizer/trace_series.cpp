@@ -13,16 +13,6 @@ std::int64_t ms_of(wall_time at) {
   return at.time_since_epoch().count();
 }
 
-std::uint64_t values_in(const snapshot& print) {
-  auto values = std::uint64_t{0};
-  for (const auto& entry : print.entries)
-    if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
-      values += rows->size();
-    else
-      ++values;
-  return values;
-}
-
 } // namespace
 
 bool same_names(const series_config& one, const series_config& other) {

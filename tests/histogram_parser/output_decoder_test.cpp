@@ -45,6 +45,17 @@ TEST(OutputDecoder, BooksWhatAllLivesGave) {
   EXPECT_EQ(books.snapshots, 3U);
 }
 
+TEST(OutputDecoder, BooksAStatsAsOneValueAsTheNormalizerDoes) {
+  trace_ledger books;
+  output_decoder decoder{{}, books};
+  (void)decoder.take(
+    lines("{\"type\": \"stats\", \"data\": {\"@s\": {\"count\": 1, "
+          "\"average\": 10, \"total\": 10}}}\n"
+          "{\"type\": \"hist\", \"data\": {\"@h\": [{\"min\": 0, \"max\": 0, "
+          "\"count\": 1}, {\"min\": 1, \"max\": 1, \"count\": 2}]}}\n"));
+  EXPECT_EQ(books.values, 3U);
+}
+
 TEST(OutputDecoder, GivesCreditBackForWhatMakesNoSnapshot) {
   trace_ledger books;
   output_decoder decoder{{}, books};
