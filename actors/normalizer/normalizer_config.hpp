@@ -59,6 +59,10 @@ struct map_rules {
   bool may_fall = false;
   /// False: the map is not wanted (not named by `maps`, or only dumped).
   bool wanted = true;
+  /// The script prints the map at least so often, whatever it holds; zero: that
+  /// is not known. bpftrace shows nothing of an empty map, so a print after a
+  /// long time without one still speaks of no more than this.
+  std::chrono::milliseconds print_period{0};
 
   friend bool operator==(const map_rules&, const map_rules&) = default;
 };

@@ -13,8 +13,10 @@ std::int64_t slot_of(std::int64_t ms, std::int64_t resolution_seconds) {
   return (ms - remainder) / 1000;
 }
 
-print_rhythm::print_rhythm(const slots_config& config)
-  : resolution_{config.resolution.count()}, grace_ms_{config.grace.count()} {}
+print_rhythm::print_rhythm(const slots_config& config,
+                           std::chrono::milliseconds period)
+  : resolution_{config.resolution.count()}, grace_ms_{config.grace.count()},
+    period_ms_{period.count()} {}
 
 void print_rhythm::opened(std::int64_t at_ms) {
   opened_ms_ = at_ms;
@@ -31,6 +33,14 @@ void print_rhythm::attached(std::int64_t at_ms) {
 
 void print_rhythm::set_grace(std::chrono::milliseconds grace) {
   grace_ms_ = grace.count();
+}
+
+void print_rhythm::set_period(std::chrono::milliseconds period) {
+  period_ms_ = period.count();
+}
+
+std::int64_t print_rhythm::within_period(std::int64_t gap_ms) const {
+  return period_ms_ == 0 ? gap_ms : std::min(gap_ms, period_ms_);
 }
 
 void print_rhythm::stepped() {
@@ -54,12 +64,13 @@ std::int64_t print_rhythm::place(std::int64_t arrival_ms, bool ending,
   const auto since =
     before && arrival_ms >= *before ? arrival_ms - *before : std::int64_t{0};
   if (ending) {
-    const auto gap = gaps_seen_ == 0 ? since : std::min(since, gap_ms_);
+    const auto gap =
+      within_period(gaps_seen_ == 0 ? since : std::min(since, gap_ms_));
     return slot_of(arrival_ms - gap / 2, resolution_);
   }
   if (last_ms_ && arrival_ms >= *last_ms_)
     gaps_[gaps_seen_++ % gaps_kept] = since;
-  gap_ms_ = gaps_seen_ == 0 ? since : median_gap();
+  gap_ms_ = within_period(gaps_seen_ == 0 ? since : median_gap());
   last_ms_ = arrival_ms;
   const auto slot_ms = resolution_ * 1000;
   const auto target = arrival_ms - gap_ms_ / 2;

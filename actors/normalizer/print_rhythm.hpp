@@ -17,7 +17,9 @@ std::int64_t slot_of(std::int64_t ms, std::int64_t resolution_seconds);
 
 class print_rhythm {
 public:
-  explicit print_rhythm(const slots_config& config);
+  /// `period`: map_rules::print_period.
+  explicit print_rhythm(const slots_config& config,
+                        std::chrono::milliseconds period = {});
 
   /// A new bpftrace has attached: the gap before its first print counts from
   /// here. What was learnt of the old one's gaps is forgotten with its print.
@@ -27,13 +29,17 @@ public:
   void attached(std::int64_t at_ms);
 
   void set_grace(std::chrono::milliseconds grace);
+  void set_period(std::chrono::milliseconds period);
 
   /// A print has arrived; returns its slot. `newest_sent`: that slot and those
   /// before it can take nothing any more, so the lock must not lead there.
   ///
   /// The slot is the one that holds the arrival minus half the gap; the gap is
   /// the median of the last ones (`gaps_kept`), for the first print of a life
-  /// the time since `opened`. Where that gap is within 5 % of the resolution,
+  /// the time since `opened`; never more than the script's own period, where
+  /// that is known: a map that was empty for an hour is not printed, and its
+  /// next print speaks of the last second, not of the half hour before it.
+  /// Where that gap is within 5 % of the resolution,
   /// a print goes to the slot after that of the print before it, unless
   ///  - it came over 1.5 gaps after that, or under half a gap: one is missing,
   ///    or it is not of the series; or the clock was stepped;
@@ -64,9 +70,11 @@ private:
   static constexpr std::size_t gaps_kept = 5;
 
   std::int64_t median_gap() const;
+  std::int64_t within_period(std::int64_t gap_ms) const;
 
   std::int64_t resolution_; // seconds
   std::int64_t grace_ms_;
+  std::int64_t period_ms_; // 0: not known
   std::optional<std::int64_t> opened_ms_;
   std::optional<std::int64_t> last_ms_; // arrival of the print before
   std::array<std::int64_t, gaps_kept> gaps_{};

@@ -24,10 +24,11 @@ void amount::clear() {
 
 map_slots::map_slots(const slots_config& slots, const map_rules& rules,
                      std::size_t series_max)
-  : rules_{rules}, resolution_{slots.resolution.count()},
-    keys_max_{std::max(slot_keys_max, 2 * series_max)}, rhythm_{slots},
-    newest_sent_{never}, newest_placed_{never}, rewrite_until_{never},
-    newest_arrival_ms_{never} {}
+  : rules_{rules}, resolution_{slots.resolution.count()}, keys_max_{std::max(
+                                                            slot_keys_max,
+                                                            2 * series_max)},
+    rhythm_{slots, rules.print_period}, newest_sent_{never},
+    newest_placed_{never}, rewrite_until_{never}, newest_arrival_ms_{never} {}
 
 void map_slots::opened(std::int64_t at_ms) {
   rhythm_.opened(at_ms);
@@ -74,8 +75,9 @@ void map_slots::set_config(const slots_config& slots, const map_rules& rules,
   rhythm_.set_grace(slots.grace);
   if (slots.resolution.count() != resolution_) { // nothing is open then
     resolution_ = slots.resolution.count();
-    rhythm_ = print_rhythm{slots};
+    rhythm_ = print_rhythm{slots, rules.print_period};
   }
+  rhythm_.set_period(rules.print_period);
   keys_max_ = std::max(slot_keys_max, 2 * series_max);
   if (rules.how != rules_.how) {
     forget_baselines();

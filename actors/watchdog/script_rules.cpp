@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <numeric>
 #include <utility>
 
@@ -212,6 +213,61 @@ std::optional<accumulation> configured(const script_rules_config& config,
   return config.accumulate;
 }
 
+/// The period of `interval:s:5`, `i:ms:100`, `interval:hz:2` or `interval:5s`;
+/// none for anything else. Below a millisecond: one.
+std::optional<std::chrono::milliseconds> period_of(const attach_point& point) {
+  const std::string_view text = point.text;
+  const auto colon = text.find(':');
+  if (point.kind != probe_kind::interval || colon == text.npos)
+    return std::nullopt;
+  auto unit = text.substr(colon + 1);
+  auto digits = unit;
+  if (const auto second = unit.find(':'); second != unit.npos) {
+    digits = unit.substr(second + 1);
+    unit = unit.substr(0, second);
+  } else {
+    const auto n = unit.find_first_not_of("0123456789");
+    digits = unit.substr(0, n);
+    unit = n == unit.npos ? std::string_view{} : unit.substr(n);
+  }
+  std::int64_t number = 0;
+  const auto end = digits.data() + digits.size();
+  const auto read = std::from_chars(digits.data(), end, number);
+  constexpr std::int64_t number_max = 1'000'000'000'000;
+  if (read.ec != std::errc{} || read.ptr != end || number < 1
+      || number > number_max)
+    return std::nullopt;
+  auto at_least_one = [](std::int64_t ms) {
+    return std::chrono::milliseconds{std::max<std::int64_t>(1, ms)};
+  };
+  if (unit == "s")
+    return at_least_one(number * 1000);
+  if (unit == "ms")
+    return at_least_one(number);
+  if (unit == "us")
+    return at_least_one(number / 1000);
+  if (unit == "ns")
+    return at_least_one(number / 1'000'000);
+  if (unit == "hz")
+    return at_least_one(1000 / number);
+  return std::nullopt;
+}
+
+/// How often the map is printed at least; zero when the text does not say it.
+std::chrono::milliseconds print_period_of(const script_map& map,
+                                          const script_facts& facts) {
+  std::optional<std::chrono::milliseconds> shortest;
+  for (auto& use : map.uses) {
+    if (use.action != map_action::print || !use.each_time
+        || use.body >= facts.bodies.size() || facts.bodies[use.body].predicate)
+      continue;
+    for (auto& point : facts.bodies[use.body].points)
+      if (const auto period = period_of(point))
+        shortest = std::min(shortest.value_or(*period), *period);
+  }
+  return shortest.value_or(std::chrono::milliseconds{0});
+}
+
 bool named(const script_rules_config& config, const std::string& map) {
   return std::any_of(config.maps.begin(), config.maps.end(),
                      [&](auto& name) { return map_name_of(name) == map; });
@@ -385,6 +441,8 @@ script_plan plan_script(std::string_view script, const script_facts& facts,
         return use.action == map_action::print && in_end(use, facts)
                && use.after != after_print::reset;
       });
+    rules.print_period =
+      decided.appended ? config.print_every : print_period_of(map, facts);
     rules.may_fall = !is_counter(map, facts) || any_use(map, [](auto& use) {
       return use.may_be_negative;
     });

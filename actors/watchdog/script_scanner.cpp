@@ -1456,6 +1456,7 @@ private:
     for (std::size_t p = 0; p < uses.size(); ++p) {
       if (uses[p].use.action != map_action::print)
         continue;
+      uses[p].use.each_time = each_time(uses[p]);
       for (auto c = p + 1;
            c < uses.size() && uses[c].use.body == uses[p].use.body; ++c) {
         if (!resets(uses[c].use) || !follows_once(uses[p].block, uses[c].block))
@@ -1464,6 +1465,16 @@ private:
         break;
       }
     }
+  }
+
+  bool each_time(const placed_use& one) const {
+    // A body's braces open a block within its outermost.
+    const auto parent = blocks_[one.block].parent;
+    if (blocks_[parent].parent != parent)
+      return false;
+    return std::none_of(jumps_.begin(), jumps_.end(), [&](auto& jump) {
+      return jump.order < one.order && within(jump.block, one.block);
+    });
   }
 
   after_print between(const std::vector<placed_use>& uses, std::size_t p,

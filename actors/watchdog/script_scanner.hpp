@@ -166,6 +166,9 @@ struct map_use {
   bool top = false;
   bool divided = false;
   after_print after = after_print::kept;
+  /// print: each run of its body comes to it: it stands in no inner block and
+  /// behind no return.
+  bool each_time = false;
   /// sum, stats, +=: the argument is no plain number, so it may be negative.
   bool may_be_negative = false;
   /// assign: what is stored; `timestamp` when it is nsecs or elapsed.

@@ -43,6 +43,32 @@ TEST(PrintRhythm, TheFirstGapIsTheTimeSinceAttaching) {
   EXPECT_EQ(rhythm.place(t0 * 1000, false, nothing_sent), t0 - 30);
 }
 
+TEST(PrintRhythm, AMapThatWasEmptyForLongSpeaksOfItsPeriodOnly) {
+  print_rhythm rhythm{slots(15), std::chrono::seconds{1}};
+  rhythm.opened((t0 - 7200) * 1000);
+  // The first print of a life, an hour after it began ...
+  EXPECT_EQ(rhythm.place(t0 * 1000 + 600, false, nothing_sent), t0);
+  EXPECT_TRUE(rhythm.over(t0, (t0 + 15) * 1000 + 1500));
+  // ... and those after: rare ones, five minutes from each other.
+  for (auto i = 1; i <= 6; ++i)
+    EXPECT_EQ(rhythm.place((t0 + i * 300) * 1000 + 600, false, nothing_sent),
+              t0 + i * 300);
+  // The dump, too.
+  EXPECT_EQ(rhythm.place((t0 + 3000) * 1000 + 600, true, nothing_sent),
+            t0 + 3000);
+  // Without the period, half of the time since it began: nothing else is known.
+  print_rhythm unknown{slots(15)};
+  unknown.opened((t0 - 7200) * 1000);
+  EXPECT_EQ(unknown.place(t0 * 1000 + 600, false, nothing_sent), t0 - 3600);
+}
+
+TEST(PrintRhythm, APeriodLongerThanTheGapsChangesNothing) {
+  print_rhythm rhythm{slots(15), std::chrono::seconds{60}};
+  rhythm.opened(t0 * 1000 - 900);
+  EXPECT_EQ(rhythm.place(t0 * 1000 + 100, false, nothing_sent), t0 - 15);
+  EXPECT_EQ(rhythm.place(t0 * 1000 + 1100, false, nothing_sent), t0);
+}
+
 TEST(PrintRhythm, OnePauseChangesNothing) {
   print_rhythm rhythm{slots(15)};
   rhythm.opened(t0 * 1000);
@@ -102,6 +128,21 @@ TEST(PrintRhythm, AGapNearTheResolutionSkipsOrDoublesOnlyWhereItMust) {
       EXPECT_LE(uneven, one.uneven_max)
         << "gap " << one.gap_ms << ", phase " << phase;
     }
+}
+
+TEST(PrintRhythm, FivePercentFromTheResolutionIsTheEndOfTheLock) {
+  struct {
+    std::int64_t gap_ms;
+    bool locked;
+  } cases[] = {{15'000, true},  {15'750, true}, {15'751, false}, {14'250, true},
+               {14'249, false}, {7500, false},  {30'000, false}, {1000, false}};
+  for (const auto& one : cases) {
+    print_rhythm rhythm{slots(15)};
+    rhythm.opened(t0 * 1000);
+    for (auto i = 1; i <= 5; ++i)
+      rhythm.place(t0 * 1000 + i * one.gap_ms, false, nothing_sent);
+    EXPECT_EQ(rhythm.locked(), one.locked) << one.gap_ms;
+  }
 }
 
 TEST(PrintRhythm, ManyPrintsASlotAreEvenUpToOne) {

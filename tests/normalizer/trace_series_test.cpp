@@ -145,6 +145,42 @@ TEST_F(TraceSeries, ASlotWithoutAPrintIsAGap) {
   EXPECT_EQ(drain(40), (lines{"h.t.m.a 1 0", "h.t.m.a 0 30", "h.t.m.b 2 30"}));
 }
 
+TEST_F(TraceSeries, ATraceThatIsDownSendsNothing) {
+  print(1, {entry({"a"}, 1)});
+  print(2, {entry({"a"}, 1)});
+  series().closed(at(3));
+  lines out;
+  for (auto after = 4; after <= 64; after += 5)
+    for (const auto& line : collect(after))
+      out.push_back(line);
+  series().opened(at(65));
+  print(66, {entry({"b"}, 1)});
+  for (const auto& line : drain(80))
+    out.push_back(line);
+  // The slots 15 to 45 are gaps, not zeros; what was known goes on after them.
+  EXPECT_EQ(out, (lines{"h.t.m.a 2 0", "h.t.m.a 0 60", "h.t.m.b 1 60"}));
+}
+
+TEST_F(TraceSeries, AMapThatWasEmptyForAnHourIsDatedByItsPeriod) {
+  config.maps["@m"] = {.how = accumulation::cleared,
+                       .print_period = std::chrono::seconds{1}};
+  (void)series(); // opened at -1
+  print(3601, {entry({"a"}, 1)});
+  EXPECT_EQ(collect(3617), lines{"h.t.m.a 1 3600"});
+  print(7201, {entry({"a"}, 2)});
+  EXPECT_EQ(drain(7210), lines{"h.t.m.a 2 7200"});
+  EXPECT_EQ(counts().late, 0u);
+}
+
+TEST_F(TraceSeries, ASlotWaitsForTheGraceThatIsConfigured) {
+  config.slots.grace = std::chrono::milliseconds{4000};
+  print(1, {entry({"a"}, 1)});
+  print(2, {entry({"a"}, 1)});
+  print(3, {entry({"a"}, 1)});
+  EXPECT_EQ(collect(19.4), lines{});
+  EXPECT_EQ(collect(19.5), lines{"h.t.m.a 3 0"}); // 15 + 4 + half a gap
+}
+
 TEST_F(TraceSeries, ZerosEndAfterTheTimeOfSilenceAndTheRoomIsFree) {
   config.slots.zero_fill_for = std::chrono::seconds{60};
   print(1, {entry({"a"}, 1)});
@@ -195,6 +231,23 @@ TEST_F(TraceSeries, AFallOfOneRowIsAResetOfTheWholeMap) {
   print(2, {entry({"a"}, {{4, 7, 9}}), entry({"b"}, {{4, 7, 11}})});
   EXPECT_EQ(drain(20), (lines{"h.t.m.a.4 19 0", "h.t.m.b.4 21 0"}));
   EXPECT_EQ(counts().resets, 1u);
+}
+
+TEST_F(TraceSeries, AKeyThatVanishedIsAResetOfTheWholeMapUnlessAPrintHasATop) {
+  config.maps["@m"] = {.how = accumulation::cumulative, .resets = true};
+  print(1, {entry({"a"}, 10), entry({"b"}, 10)});
+  print(2, {entry({"a"}, 12)});
+  print(3, {entry({"a"}, 13), entry({"b"}, 2)});
+  EXPECT_EQ(drain(20), (lines{"h.t.m.a 23 0", "h.t.m.b 12 0"}));
+  EXPECT_EQ(counts().resets, 1u);
+  series_.reset();
+  config.maps["@m"].top = true;
+  print(1, {entry({"a"}, 10), entry({"b"}, 10)});
+  print(2, {entry({"a"}, 12)});
+  print(3, {entry({"a"}, 13), entry({"b"}, 14)});
+  EXPECT_EQ(drain(20), (lines{"h.t.m.a 13 0", "h.t.m.b 14 0"}));
+  EXPECT_EQ(counts().resets, 0u);
+  EXPECT_EQ(counts().inconsistent, 0u);
 }
 
 TEST_F(TraceSeries, WhereKeysAreDeletedOnlyThatKeyCountsFromZero) {
@@ -415,6 +468,36 @@ TEST_F(TraceSeries, AClockSetBackALittleIsWaitedFor) {
   EXPECT_EQ(sum + 15, 40); // 15 of them were sent
   EXPECT_EQ(counts().clock_steps_back, 0u);
   EXPECT_EQ(counts().slots_rewritten, 0u);
+}
+
+TEST_F(TraceSeries, AMinuteBackIsWaitedForAMillisecondMoreIsFollowed) {
+  for (const auto ms : {60'000, 60'001}) {
+    series_.reset();
+    floor = t0 - 300;
+    print(100, {entry({"a"}, 1)});
+    print(100 - ms / 1000.0, {entry({"a"}, 2)});
+    EXPECT_EQ(counts().clock_steps_back, ms > 60'000 ? 1u : 0u) << ms;
+    auto out = drain(100 - ms / 1000.0);
+    EXPECT_EQ(out.size(), ms > 60'000 ? 2u : 1u) << ms;
+  }
+}
+
+TEST_F(TraceSeries, EachSlotUntilTheClockIsBackWhereItWasIsRewritten) {
+  floor = t0 - 300;
+  for (auto i = 0; i < 4; ++i)
+    print(i * 15 + 5, {entry({"a"}, 1)});
+  EXPECT_EQ(collect(75).size(), 4u);
+  auto sum = 4;
+  for (auto i = -8; i < 6; ++i) // two minutes back, over the newest and on
+    print(i * 15 + 5, {entry({"a"}, 1)});
+  const auto after = drain(100);
+  for (const auto& line : after)
+    sum += std::stoi(line.substr(8));
+  EXPECT_EQ(sum, 18) << "on the wire nothing is lost";
+  // The floor is left behind with the clock: slots -135 (half a gap before the
+  // first of these prints) to 45 may have been sent before.
+  EXPECT_EQ(counts().slots_rewritten, 13u);
+  EXPECT_EQ(counts().clock_steps_back, 1u);
 }
 
 TEST_F(TraceSeries, SlotTimesDoNotGoBackWithTheClock) {

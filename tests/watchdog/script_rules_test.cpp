@@ -52,6 +52,37 @@ void PrintTo(const rules_case& c, std::ostream* out) {
 
 class ScriptRules : public testing::TestWithParam<rules_case> {};
 
+TEST(ScriptRulesPeriod, IsThatOfTheShortestIntervalThatAlwaysPrints) {
+  const std::pair<const char*, std::chrono::milliseconds> cases[] = {
+    {"interval:s:5 { print(@x); clear(@x); }", 5s},
+    {"i:ms:200 { print(@x); }", 200ms},
+    {"interval:hz:4 { print(@x); }", 250ms},
+    {"interval:us:500 { print(@x); }", 1ms},
+    {"interval:10s { print(@x); }", 10s},
+    {"interval:s:60 { print(@x); } interval:s:5 { print(@x, 3); }", 5s},
+    {"interval:s:5, profile:hz:1 { print(@x); }", 5s},
+    {"interval:s:5 { if (@n > 3) { clear(@n); } print(@x); }", 5s},
+    // What may not be reached, or is reached at other times, says nothing.
+    {"interval:s:5 { if (@n > 3) { print(@x); } }", 0s},
+    {"interval:s:5 { if (@n > 3) { return; } print(@x); }", 0s},
+    {"interval:s:5 /@n > 3/ { print(@x); }", 0s},
+    {"tracepoint:a:b { print(@x); }", 0s},
+    {"interval:s:5 { print(@x[1]); } tracepoint:a:b { print(@x); }", 0s},
+    {"interval:s:$1 { print(@x); }", 0s},
+    {"interval:parsecs:5 { print(@x); }", 0s},
+    {"interval:s:99999999999999999999 { print(@x); }", 0s},
+    // Nothing prints it: the appended probe does, each second.
+    {"END { print(@x); }", 1s},
+  };
+  for (const auto& [prints, period] : cases) {
+    const auto plan = plan_script(
+      std::string{"profile:hz:9 { @n = count(); @x = hist(1); } "} + prints,
+      {});
+    ASSERT_EQ(plan.rules.count("@x"), 1u) << prints;
+    EXPECT_EQ(plan.rules.at("@x").print_period, period) << prints;
+  }
+}
+
 TEST_P(ScriptRules, FollowFromTheText) {
   EXPECT_EQ(summary(plan_script(GetParam().script, {})), GetParam().expected);
 }
