@@ -534,6 +534,8 @@ public:
   }
 
   void pause(wall_time now, parsed& out) override {
+    // The wall clock was set back meanwhile; it is silent none the less.
+    now = now < now_ ? now_ + options_.pause : now;
     out_ = &out;
     silence(now);
     out_ = nullptr;

@@ -714,6 +714,14 @@ TEST_F(MapTextPause, EndsAPrint) {
   EXPECT_EQ(out.snapshots[0].arrival, wall_time_from_ms(1000));
 }
 
+TEST_F(MapTextPause, EndsAPrintAlsoWhenTheClockWasSetBackMeanwhile) {
+  feed("@a[x]: 1\n@a[y]: 2\n", 1'000'000);
+  EXPECT_EQ(pause(970'050), "@a#1{x=1;y=2}");
+  EXPECT_EQ(out.snapshots[0].arrival, wall_time_from_ms(1'000'000));
+  feed("@a[z]: 3\n", 970'100);
+  EXPECT_EQ(pause(970'150), "@a#1{x=1;y=2} @a#2{z=3}");
+}
+
 TEST_F(MapTextPause, IsSeenInTheArrivalTimesToo) {
   feed("@a[x]: 1\n", 1000);
   feed("@a[y]: 2\n", 1040);
