@@ -24,6 +24,13 @@ using namespace supervision;
 /// believed: the clock was wrong when it was written.
 constexpr auto slot_ahead_max = 60s;
 
+std::chrono::milliseconds since_boot() {
+  timespec at{};
+  ::clock_gettime(CLOCK_BOOTTIME, &at);
+  return std::chrono::seconds{at.tv_sec}
+         + std::chrono::milliseconds{at.tv_nsec / 1'000'000};
+}
+
 std::uint64_t value(const counter& c) {
   return c.load(std::memory_order_relaxed);
 }
@@ -412,7 +419,8 @@ topology::topology(topology_environment env)
                                          .times = [this] {
                                            std::lock_guard guard{mutex_};
                                            return times_;
-                                         }});
+                                         },
+                                         .since_boot = since_boot});
   for (const auto& trace : settings.traces)
     if (trace.enabled)
       traces_.push_back(std::make_unique<trace_unit>(

@@ -93,6 +93,7 @@ struct work {
     if (state().ticking)
       return;
     state().ticking = true;
+    watch_clock();
     auto [interval, offset] = times();
     schedule(time_to_tick(env.now(), interval, offset));
   }
@@ -101,7 +102,15 @@ struct work {
     self->delayed_send(self, after, caf::tick_atom_v, ++state().schedule);
   }
 
+  void watch_clock() const {
+    if (!env.since_boot)
+      return;
+    if (auto step = state().wall_clock.observe(env.now(), env.since_boot()))
+      env.log(log_level::warning, clock_step_text(*step));
+  }
+
   void tick() const {
+    watch_clock();
     end_round(); // one that is open still has had its time
     begin_round();
     state().ticking = !state().joined.empty() || env.queue.has_open_points();

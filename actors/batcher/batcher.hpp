@@ -7,6 +7,7 @@
 // is closed. While nobody has joined and no point waits there is no tick.
 
 #include "actors/batcher/batch_queue.hpp"
+#include "actors/batcher/clock_watch.hpp"
 #include "actors/batcher/slot_record.hpp"
 #include "actors/graphite_connection/graphite_config.hpp"
 #include "actors/supervisor/inbox.hpp"
@@ -40,6 +41,8 @@ struct batcher_environment {
   fault_hook fault; // tests only; may be empty
   /// Asked at each tick; empty: as in `config`.
   std::function<batch_times()> times{};
+  /// See clock_watch; empty: nobody watches.
+  std::function<std::chrono::milliseconds()> since_boot{};
 };
 
 struct batcher_state {
@@ -53,6 +56,7 @@ struct batcher_state {
   bool ticking = false;
   std::uint64_t schedule = 0; // ticks of older ones are ignored
   bool record_failing = false;
+  clock_watch wall_clock;
   /// By destination: set while it waits for a batch.
   std::vector<caf::typed_response_promise<metric_batch>> demand;
 };
