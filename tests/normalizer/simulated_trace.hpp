@@ -4,6 +4,7 @@
 
 #include "messages/snapshot.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,11 +15,12 @@
 namespace bpf2graphite {
 
 /// What a map holds for one key: named parts. A hist() row is named by its
-/// lower bound, a count "", stats "samples" and "total".
+/// lower bound ("-inf": what is below 0), an lhist(0, 100, 10) row likewise, a
+/// count "", stats "samples" and "total".
 using parts_of_key = std::map<std::string, exact>;
 using contents = std::map<std::string, parts_of_key>;
 
-enum class simulated_kind { hist, count, sum, stats };
+enum class simulated_kind { hist, lhist, count, sum, stats };
 
 inline void add_event(contents& map, simulated_kind kind,
                       const std::string& key, std::int64_t value) {
@@ -26,11 +28,17 @@ inline void add_event(contents& map, simulated_kind kind,
   switch (kind) {
     case simulated_kind::hist: {
       auto low = std::int64_t{1};
-      while (low * 2 <= value)
+      while (low <= value / 2)
         low *= 2;
-      parts[std::to_string(value <= 0 ? 0 : low)] += 1;
+      parts[value < 0 ? "-inf" : std::to_string(value == 0 ? 0 : low)] += 1;
       break;
     }
+    case simulated_kind::lhist:
+      parts[value < 0
+              ? "-inf"
+              : std::to_string(std::min<std::int64_t>(100, value / 10 * 10))] +=
+        1;
+      break;
     case simulated_kind::count:
       parts[""] += 1;
       break;

@@ -1,15 +1,22 @@
 // Stands in for bpftrace where a test needs an exact fault or exact values.
 //
 // It takes bpftrace's command line (`-f json`, `-B line`, `-e TEXT` or the path
-// of a script), prints in the format of 0.17, ends like it on SIGINT or SIGTERM
-// (two newlines, the maps, exit 0), and otherwise does what the script's
-// comments `//fake WORD name=value...` say:
+// of a script), prints in the format of its version (bpftrace_printer.hpp),
+// ends like it on SIGINT or SIGTERM (two newlines, the maps, exit 0), and
+// otherwise does what the script's comments `//fake WORD name=value...` say:
 //
 //   record path=FILE       append what happened, one JSON object a line (below)
 //   hist map=@u values=4:3,8:1 PRINTS     a power-of-two histogram; each value
 //                          is lower bound:count, the bound `neg` is (..., 0)
-//   count map=@c value=7 PRINTS           a scalar
-//   stats map=@s count=2 total=20 PRINTS  stats
+//   lhist map=@l values=10:3,20:1 [min=0] [max=100] [step=10] PRINTS  likewise;
+//                          `neg` is what is below min
+//   count map=@c value=7 PRINTS           a scalar; `sum` likewise
+//   stats map=@s count=2 total=20 PRINTS  stats; `avg` likewise, prints only
+//   the
+//                          average
+//   crowd map=@c count=N [seed=N] PRINTS  a count of N new random keys a print,
+//                          each with 1 to 9; the record has only their sum
+//   align ms=N             time begins where the wall clock's second is at N ms
 //   raw at=MS text=...     bytes as they are; \n, \xHH understood; to line end
 //   replay at=MS file=F [times=F]  a capture; times: lines `ms bytes-so-far`
 //   garbage at=MS bytes=N [seed=N]        any bytes, from a fixed sequence
@@ -26,10 +33,11 @@
 //
 // Any of them may have life=N: only in the N-th process that wrote to the same
 // record file. PRINTS is: every=MS [start=MS] [kind=cleared|cumulative]
-// [keys=a;b,c;d] (a comma between the parts of a key) [vary=N] (print n shows
-// 1 + (n - 1) % N times the values) [limit=N] (prints, then no more) [rest=N]
-// (the last dump holds N more of the values). The i-th key shows i times the
-// values.
+// [keys=a;b,c;d] (a comma between the parts of a key, \x20 for a blank)
+// [vary=N] (print n shows 1 + (n - 1) % N times the values) [limit=N] (prints,
+// then no more) [rest=N] (the last dump holds N more of the values) [top=N]
+// (prints only the N largest keys; the last dump all). The i-th key shows i
+// times the values.
 //
 // The record file: {"event":"start","pid":..,"life":..}, then for each print
 // {"event":"print","n":..,"at":..,"map":..,"type":..,"how":..,"final":..,
@@ -41,6 +49,8 @@
 //
 // Its version is 0.17.0, or what follows the last `-` of the name it is called
 // by (a link fake_bpftrace-0.23.2), or FAKE_VERSION.
+
+#include "tests/support/bpftrace_printer.hpp"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -63,6 +73,8 @@
 #include <vector>
 
 namespace {
+
+namespace printer = bpf2graphite::printer;
 
 using values = std::map<std::string, std::string>;
 
@@ -238,138 +250,98 @@ struct printed_map {
   bool cumulative() const {
     return option(how, "kind", "cleared") == "cumulative";
   }
+
+  bool is_hist() const {
+    return how.word == "hist" || how.word == "lhist";
+  }
+
+  printer::lhist_bounds bounds() const {
+    return {number(how, "min", 0), number(how, "max", 100),
+            number(how, "step", 10)};
+  }
+
+  /// The keys that a print shows, from this one on.
+  std::size_t first_shown(bool final) const {
+    const auto top = static_cast<std::size_t>(number(how, "top", 0));
+    return final || top == 0 || top >= keys.size() ? 0 : keys.size() - top;
+  }
 };
 
-std::string bound_text(std::int64_t bound) {
-  static const char* const suffixes[] = {"", "K", "M", "G", "T", "T", "T"};
-  std::size_t power = 0;
-  while (bound >= 1024 && bound % 1024 == 0 && power < 4) {
-    bound /= 1024;
-    ++power;
-  }
-  return std::to_string(bound) + suffixes[power];
-}
-
 /// The rows that bpftrace prints: from the first to the last, no gap.
-std::vector<row> filled(const std::vector<row>& rows) {
+std::vector<row> filled(const printed_map& map) {
   std::map<std::int64_t, std::int64_t> by_lower;
-  for (const auto& one : rows)
-    by_lower[one.lower == "neg" ? -1 : to_number(one.lower)] += one.count;
+  for (const auto& one : map.rows)
+    by_lower[one.lower == "neg" ? printer::element::below
+                                : to_number(one.lower)] += one.count;
+  const auto bounds = map.bounds();
+  const auto after = [&](std::int64_t low) {
+    if (map.how.word == "hist")
+      return low < 2 ? low + 1 : low * 2;
+    return low == printer::element::below ? bounds.min : low + bounds.step;
+  };
   std::vector<row> result;
   if (by_lower.empty())
     return result;
   const auto last = by_lower.rbegin()->first;
-  for (auto at = by_lower.begin()->first;;) {
+  for (auto at = by_lower.begin()->first;; at = after(at)) {
     result.push_back({at < 0 ? "neg" : std::to_string(at), by_lower[at]});
     if (at >= last)
       return result;
-    at = at < 2 ? at + 1 : at * 2;
   }
 }
 
-std::string hist_json(const std::vector<row>& rows, std::int64_t times) {
-  std::string text = "[";
-  for (const auto& one : filled(rows)) {
-    text += text.size() > 1 ? ", {" : "{";
-    if (one.lower == "neg") {
-      text += R"("max": -1, )";
+/// What one print shows: each key `times` its number.
+printer::printed shown(const printed_map& map, std::int64_t times, bool final) {
+  static const std::map<std::string, printer::map_type> types{
+    {"hist", printer::map_type::hist},   {"lhist", printer::map_type::lhist},
+    {"count", printer::map_type::count}, {"sum", printer::map_type::sum},
+    {"stats", printer::map_type::stats}, {"avg", printer::map_type::avg}};
+  printer::printed result{
+    option(map.how, "map", "@"), types.at(map.how.word), map.bounds(), {}};
+  for (auto i = map.first_shown(final); i < map.keys.size(); ++i) {
+    const auto by = times * static_cast<std::int64_t>(i + 1);
+    printer::element one;
+    if (!map.keys[i].empty())
+      one.key = split(map.keys[i], ',');
+    if (map.is_hist()) {
+      for (const auto& each : filled(map))
+        one.rows[each.lower == "neg" ? printer::element::below
+                                     : to_number(each.lower)] =
+          static_cast<std::uint64_t>(each.count * by);
+    } else if (result.type == printer::map_type::count
+               || result.type == printer::map_type::sum) {
+      one.value = printer::wide{number(map.how, "value", 1)} * by;
     } else {
-      const auto low = to_number(one.lower);
-      text += R"("min": )" + one.lower + R"(, "max": )"
-              + std::to_string(low < 2 ? low : low * 2 - 1) + ", ";
+      one.samples = printer::wide{number(map.how, "count", 1)} * by;
+      one.value = printer::wide{number(map.how, "total", 1)} * by;
+      if (result.type == printer::map_type::avg)
+        one.value /= one.samples;
     }
-    text += R"("count": )" + std::to_string(one.count * times) + "}";
+    result.elements.push_back(std::move(one));
   }
-  return text + "]";
-}
-
-std::string hist_text(const std::vector<row>& rows, std::int64_t times) {
-  std::string text;
-  std::int64_t highest = 1;
-  for (const auto& one : rows)
-    highest = std::max(highest, one.count);
-  for (const auto& one : filled(rows)) {
-    std::string label = "(..., 0)";
-    if (one.lower != "neg") {
-      const auto low = to_number(one.lower);
-      label = low < 2
-                ? "[" + one.lower + "]"
-                : "[" + bound_text(low) + ", " + bound_text(low * 2) + ")";
-    }
-    label.resize(std::max<std::size_t>(16, label.size()), ' ');
-    auto count = std::to_string(one.count * times);
-    count.insert(0, count.size() < 8 ? 8 - count.size() : 0, ' ');
-    const auto length = static_cast<std::size_t>(52 * one.count / highest);
-    auto bar = std::string(length, '@');
-    bar.resize(52, ' ');
-    text += label + count + " |" + bar + "|\n";
-  }
-  return text + "\n";
-}
-
-std::string scalar(const printed_map& map, std::int64_t times, bool json) {
-  if (map.how.word == "count")
-    return std::to_string(number(map.how, "value", 1) * times);
-  const auto count = number(map.how, "count", 1) * times;
-  const auto total = number(map.how, "total", 1) * times;
-  const auto average = std::to_string(count == 0 ? 0 : total / count);
-  return json ? R"({"count": )" + std::to_string(count) + R"(, "average": )"
-                  + average + R"(, "total": )" + std::to_string(total) + "}"
-              : "count " + std::to_string(count) + ", average " + average
-                  + ", total " + std::to_string(total);
-}
-
-/// One print of a map as bpftrace 0.17 writes it, each key `times` its number.
-std::string rendered(const printed_map& map, std::int64_t times, bool json) {
-  const bool hist = map.how.word == "hist";
-  const auto name = option(map.how, "map", "@");
-  std::string text;
-  std::int64_t factor = 0;
-  for (const auto& key : map.keys) {
-    ++factor;
-    const auto by = times * factor;
-    if (json) {
-      const auto value = hist ? hist_json(map.rows, by) : scalar(map, by, true);
-      text += key.empty()
-                ? value
-                : (factor > 1 ? ", " : "{") + quoted(key) + ": " + value;
-      continue;
-    }
-    auto shown = key.empty() ? name : name + "[" + key + "]";
-    for (auto at = shown.find(','); at != std::string::npos;
-         at = shown.find(',', at + 2))
-      shown.replace(at, 1, ", ");
-    text += hist ? shown + ": \n" + hist_text(map.rows, by)
-                 : shown + ": " + scalar(map, by, false) + "\n";
-  }
-  if (!json)
-    return map.how.word == "stats" ? text + "\n" : text;
-  const auto* type = hist ? "hist" : map.how.word == "stats" ? "stats" : "map";
-  return std::string{R"({"type": ")"} + type + R"(", "data": {)" + quoted(name)
-         + ": " + text + (map.keys.front().empty() ? "" : "}") + "}}\n";
+  return result;
 }
 
 /// The same for the record file.
-std::string told(const printed_map& map, std::int64_t times) {
+std::string told(const printed_map& map, std::int64_t times, bool final) {
   std::string text;
-  std::int64_t factor = 0;
-  for (const auto& key : map.keys) {
-    ++factor;
-    text += (factor > 1 ? "," : "") + quoted(key) + ":";
-    if (map.how.word == "count") {
-      text += std::to_string(number(map.how, "value", 1) * times * factor);
-    } else if (map.how.word == "stats") {
-      text += R"({"count":)"
-              + std::to_string(number(map.how, "count", 1) * times * factor)
-              + R"(,"total":)"
-              + std::to_string(number(map.how, "total", 1) * times * factor)
-              + "}";
-    } else {
+  const auto print = shown(map, times, final);
+  auto name =
+    map.keys.begin() + static_cast<std::ptrdiff_t>(map.first_shown(final));
+  for (const auto& one : print.elements) {
+    text += (text.empty() ? "" : ",") + quoted(*name++) + ":";
+    if (map.is_hist()) {
       std::string rows;
-      for (const auto& one : filled(map.rows))
-        rows += (rows.empty() ? "" : ",") + quoted(one.lower) + ":"
-                + std::to_string(one.count * times * factor);
+      for (const auto& [low, count] : one.rows)
+        rows += (rows.empty() ? "" : ",")
+                + quoted(low < 0 ? "neg" : std::to_string(low)) + ":"
+                + std::to_string(count);
       text += "{" + rows + "}";
+    } else if (map.how.word == "stats") {
+      text += R"({"count":)" + printer::to_text(one.samples) + R"(,"total":)"
+              + printer::to_text(one.value) + "}";
+    } else {
+      text += printer::to_text(one.value);
     }
   }
   return text;
@@ -397,7 +369,8 @@ struct event {
 
 class fake {
 public:
-  fake(bool json, const std::string& script) : json_{json} {
+  fake(bool json, int minor, const std::string& script)
+    : json_{json}, minor_{minor}, writer_{minor, json} {
     const auto all = directives_of(script);
     for (const auto& one : all)
       if (one.word == "record")
@@ -419,10 +392,10 @@ public:
     ::sigaddset(&both, SIGINT);
     ::sigaddset(&both, SIGTERM);
     ::sigprocmask(SIG_BLOCK, &both, nullptr);
-    write_all(1, json_ ? "{\"type\": \"attached_probes\", \"data\": "
-                         "{\"probes\": 1}}\n"
-                       : "Attaching 1 probe...\n");
-    const auto start = now_ms();
+    write_all(1, writer_.attached());
+    if (!json_ && minor_ >= 24)
+      write_all(2, "Attached 1 probe\n");
+    const auto start = now_ms() + align_ms_to_wait();
     for (;;) {
       const auto next = earliest();
       const auto wait =
@@ -460,6 +433,14 @@ private:
     return number > 0;
   }
 
+  std::int64_t align_ms_to_wait() const {
+    if (align_ms_ < 0)
+      return 0;
+    timespec at{};
+    ::clock_gettime(CLOCK_REALTIME, &at);
+    return (align_ms_ + 1000 - at.tv_nsec / 1'000'000) % 1000;
+  }
+
   /// `act` at the directive's time, or when so many prints were made.
   void schedule(const directive& one, std::function<void()> act) {
     if (one.options.contains("prints"))
@@ -472,7 +453,14 @@ private:
     const auto& word = one.word;
     if (word == "record")
       return;
-    if (word == "hist" || word == "count" || word == "stats")
+    if (word == "align") {
+      align_ms_ = number(one, "ms", 0);
+      return;
+    }
+    if (word == "crowd")
+      return plan_crowd(one);
+    if (word == "hist" || word == "lhist" || word == "count" || word == "sum"
+        || word == "stats" || word == "avg")
       return plan_map(one);
     if (word == "fail")
       end_quietly(static_cast<int>(number(one, "code", 1)),
@@ -515,7 +503,7 @@ private:
       schedule(one, [this, code, dump = option(one, "dump", "no") == "yes",
                      cut = option(one, "cut", "no") == "yes"] {
         if (cut && !maps_.empty()) {
-          const auto whole = rendered(maps_.front(), 1, json_);
+          const auto whole = writer_.print(shown(maps_.front(), 1, false));
           write_all(1, std::string_view{whole}.substr(0, whole.size() / 2));
         }
         end(code, dump);
@@ -531,7 +519,8 @@ private:
 
   void plan_map(const directive& one) {
     printed_map map{.how = one, .keys = {}, .rows = {}};
-    map.keys = split(option(one, "keys", ""), ';');
+    for (const auto& key : split(option(one, "keys", ""), ';'))
+      map.keys.push_back(unescape(key));
     if (map.keys.empty())
       map.keys.emplace_back();
     for (const auto& value : split(option(one, "values", "1:1"), ',')) {
@@ -558,15 +547,61 @@ private:
                        }});
   }
 
+  void plan_crowd(const directive& one) {
+    crowds_.push_back(
+      {one, std::mt19937{static_cast<unsigned>(number(one, "seed", 1))}, 0});
+    const auto every = number(one, "every", 1000);
+    crowd_again(crowds_.size() - 1, number(one, "start", every), every);
+  }
+
+  void crowd_again(std::size_t index, std::int64_t at, std::int64_t every) {
+    events_.push_back({at, [this, index, every] {
+                         auto& crowd = crowds_[index];
+                         print_crowd(crowd);
+                         if (++crowd.prints
+                             < number(crowd.how, "limit", INT64_MAX))
+                           crowd_again(index, now_at_ + every, every);
+                       }});
+  }
+
+  struct crowd_map {
+    directive how;
+    std::mt19937 random;
+    std::int64_t prints = 0;
+  };
+
+  void print_crowd(crowd_map& crowd) {
+    printer::printed map{
+      option(crowd.how, "map", "@"), printer::map_type::count, {}, {}};
+    printer::wide sum = 0;
+    for (auto i = number(crowd.how, "count", 1000); i > 0; --i) {
+      printer::element one;
+      one.key = {std::to_string(crowd.random()) + "-"
+                 + std::to_string(crowd.random() % 100'000)};
+      one.value = 1 + static_cast<std::int64_t>(crowd.random() % 9);
+      sum += one.value;
+      map.elements.push_back(std::move(one));
+    }
+    const auto n = std::to_string(++prints_);
+    record_.write(R"("event":"print","n":)" + n + R"(,"map":)"
+                  + quoted(map.name)
+                  + R"(,"type":"count","how":"cleared","final":false,)"
+                  + R"("values":{"":)" + printer::to_text(sum) + "}");
+    write_all(1, writer_.print(map));
+    record_.write(R"("event":"done","n":)" + n);
+  }
+
   void print(printed_map& map, bool final) {
     const auto n = std::to_string(++prints_);
-    record_.write(
-      R"("event":"print","n":)" + n + R"(,"at":)" + std::to_string(wall_ms())
-      + R"(,"map":)" + quoted(option(map.how, "map", "@")) + R"(,"type":")"
-      + map.how.word + R"(","how":")" + option(map.how, "kind", "cleared")
-      + R"(","final":)" + (final ? "true" : "false") + R"(,"values":{)"
-      + told(map, map.total) + "}");
-    write_all(1, rendered(map, map.total, json_));
+    record_.write(R"("event":"print","n":)" + n + R"(,"at":)"
+                  + std::to_string(wall_ms()) + R"(,"map":)"
+                  + quoted(option(map.how, "map", "@")) + R"(,"type":")"
+                  + map.how.word + R"(","how":")"
+                  + option(map.how, "kind", "cleared") + R"(","final":)"
+                  + (final ? "true" : "false") + R"(,"values":{)"
+                  + told(map, map.total, final) + "}");
+    write_all(1, writer_.print(shown(map, map.total, final),
+                               map.first_shown(final) > 0));
     record_.write(R"("event":"done","n":)" + n);
     if (!map.cumulative())
       map.total = 0;
@@ -606,7 +641,7 @@ private:
 
   [[noreturn]] void end(int code, bool dump) {
     if (dump) {
-      write_all(1, "\n\n");
+      write_all(1, writer_.end());
       for (auto& map : maps_) {
         map.total += number(map.how, "rest", 0);
         if (map.total > 0)
@@ -624,9 +659,13 @@ private:
   }
 
   bool json_;
+  int minor_;
+  printer::writer writer_;
   record_file record_;
   sigset_t waited_{};
   std::vector<printed_map> maps_;
+  std::vector<crowd_map> crowds_;
+  std::int64_t align_ms_ = -1;
   events events_;
   std::vector<std::pair<std::int64_t, std::function<void()>>> after_prints_;
   std::int64_t now_at_ = 0;
@@ -642,6 +681,12 @@ std::string version(const std::string& called) {
   const bool is_version = tail.find('.') != tail.npos
                           && tail.find_first_not_of("0123456789.") == tail.npos;
   return is_version ? tail : "0.17.0";
+}
+
+/// The 17 of 0.17.0.
+int minor_of(const std::string& of) {
+  const auto parts = split(of, '.');
+  return parts.size() < 2 ? 17 : static_cast<int>(to_number(parts[1]));
 }
 
 } // namespace
@@ -673,5 +718,5 @@ int main(int argc, char** argv) {
   }
   if (!have_script)
     give_up(1, "USAGE: fake_bpftrace [options] filename");
-  fake{json, script}.run();
+  fake{json, minor_of(version(argv[0])), script}.run();
 }

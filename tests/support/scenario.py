@@ -41,8 +41,8 @@ def program(name):
         f"bpf2graphite-{os.getuid()}-{name}-{int(source.stat().st_mtime)}"
     if not built.exists():
         half = built.with_suffix(f".{os.getpid()}")
-        subprocess.run(["g++", "-std=c++20", "-O1", source, "-o", half],
-                       check=True)
+        subprocess.run(["g++", "-std=c++20", "-O1", "-I", TOP, source, "-o",
+                        half], check=True)
         half.rename(built)
     return str(built)
 

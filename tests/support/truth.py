@@ -72,7 +72,7 @@ def lives_of_fake(record):
         elif event["event"] == "print":
             values = {}
             for key, value in event["values"].items():
-                if event["type"] == "hist":
+                if event["type"] in ("hist", "lhist"):
                     values |= {(event["map"], key,
                                 "-inf" if lower == "neg" else lower): count
                                for lower, count in value.items()}
