@@ -27,12 +27,14 @@ MARKER = "carbon-test.marker"
 class Carbon(graphite_lab.Lab):
     """carbon-cache on ports that stay the same over restarts, as does its
     storage. `retentions`: of every metric. `debian_limits`: with those that
-    Debian's carbon.conf sets. Not started by the constructor."""
+    Debian's carbon.conf sets. `tags`: it tells graphite-web of series with
+    tags (start_web). Not started by the constructor."""
 
-    def __init__(self, folder, retentions="1s:1h", debian_limits=False):
+    def __init__(self, folder, retentions="1s:1h", debian_limits=False,
+                 tags=False):
         schemas = ("[carbon]\npattern = ^carbon\\.\nretentions = 5s:1h\n"
                    f"[all]\npattern = .*\nretentions = {retentions}\n")
-        super().__init__(folder, schemas, tags=False)
+        super().__init__(folder, schemas, tags=tags)
         if debian_limits:
             with open(os.path.join(folder, "conf/carbon.conf")) as file:
                 text = file.read()
