@@ -270,7 +270,9 @@ private:
     held_open_.async_wait(
       [weak = weak_from_this(), run = run_](boost::system::error_code ec) {
         auto self = weak.lock();
-        if (ec || !self || self->run_ != run)
+        // After a pause of ours both this and the end of the pipes may be due
+        // at once: what has ended needs no kill, its group may be another's.
+        if (ec || !self || self->run_ != run || self->stage_ != stage::running)
           return;
         if (self->child_.out && self->out_room() == 0)
           return self->wait_for_pipes();

@@ -62,6 +62,13 @@ struct child_setup {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    // Where memory ends, a bpftrace is to go, which is started again, and not
+    // we, who hold the values of all. (To be chosen sooner is always allowed.)
+    if (auto file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        file >= 0) {
+      [[maybe_unused]] auto n = ::write(file, "500", 3);
+      ::close(file);
+    }
     // All that we open is O_CLOEXEC, but who started us may have left more.
     // (The launcher's own closing leaves some open in Boost 1.81.)
     ::close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);

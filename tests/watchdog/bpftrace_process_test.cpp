@@ -16,6 +16,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fcntl.h>
@@ -114,11 +115,15 @@ protected:
   }
 
   trace& add() {
+    return add(pipes);
+  }
+
+  trace& add(pipe_poller& pipes_of_it) {
     auto& t = *traces.emplace_back(std::make_unique<trace>());
     t.process = std::make_unique<bpftrace_process>(
       process_host{.io = io,
                    .children = children,
-                   .pipes = pipes,
+                   .pipes = pipes_of_it,
                    .turns = turns,
                    .versions = versions,
                    .now = wall_clock_now},
@@ -298,20 +303,22 @@ TEST_F(BpftraceProcess, GivesTheChildNothingOfOurs) {
                   "ls /proc/self/fd | tr '\\n' ' '; echo; "
                   "readlink /proc/self/fd/0; pwd; "
                   "cut -d' ' -f5 /proc/self/stat; echo $$; "
+                  "cat /proc/self/oom_score_adj; "
                   "env | grep -v -E '^(PWD|OLDPWD|SHLVL|_)=' ");
   ASSERT_TRUE(run_to_end(t));
   ::signal(SIGPIPE, before);
   ::sigprocmask(SIG_SETMASK, &mask, nullptr);
   ::unsetenv("NOTIFY_SOCKET");
   auto lines = lines_of(t.text);
-  ASSERT_EQ(lines.size(), 8u) << t.text;
+  ASSERT_EQ(lines.size(), 9u) << t.text;
   EXPECT_EQ(lines[0], "SigBlk:\t0000000000000000");
   EXPECT_EQ(lines[1], "SigIgn:\t0000000000000000");
   EXPECT_EQ(lines[2], "0 1 2 3 ") << "3 is the folder that ls reads";
   EXPECT_EQ(lines[3], "/dev/null");
   EXPECT_EQ(lines[4], folder);
   EXPECT_EQ(lines[5], lines[6]) << "leads its own process group";
-  EXPECT_EQ(lines[7], "PATH=" + std::string{program_path});
+  EXPECT_EQ(lines[7], "500") << "goes before us where memory ends";
+  EXPECT_EQ(lines[8], "PATH=" + std::string{program_path});
 }
 
 TEST_F(BpftraceProcess, PassesNoDescriptorWhileManyAreOpen) {
@@ -494,6 +501,28 @@ TEST_F(BpftraceProcess, DoesNotWaitForWhoeverHoldsThePipe) {
   auto grandchild = std::stoi(t.text);
   EXPECT_TRUE(run_until([&] { return is_gone(grandchild); }));
   EXPECT_EQ(t.order.back(), "closed");
+}
+
+TEST_F(BpftraceProcess, KillsNobodyAfterWeStoodStill) {
+  pipe_poller slow{io, 400ms};
+  auto& t = add(slow);
+  t.process->start(1, script("echo up"), 0);
+  ASSERT_TRUE(run_until([&] { return !t.started.empty(); }));
+  // Until its exit was seen, but not yet the end of its output. Then a pause
+  // of ours, after which all that was waited for is due at once.
+  auto exit_seen = "/proc/" + std::to_string(t.pid());
+  auto deadline = clock::now() + 10s;
+  while (std::filesystem::exists(exit_seen) && clock::now() < deadline) {
+    io.restart();
+    io.run_one_for(10ms);
+  }
+  ASSERT_FALSE(t.ended());
+  std::this_thread::sleep_for(bpftrace_process::held_open_max + 100ms);
+  ASSERT_TRUE(run_to_end(t));
+  EXPECT_EQ(t.text, "up\n");
+  run_for(100ms);
+  EXPECT_EQ(t.log, words{});
+  t.process.reset(); // before the poller
 }
 
 TEST_F(BpftraceProcess, KillsItsChildWhenItIsDestroyed) {
