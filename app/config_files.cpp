@@ -134,7 +134,9 @@ file_text disk_files::read(const std::string& path, std::size_t bytes_max) {
                                               : file_fault::failed,
             {},
             name + " cannot be opened: " + reason_of(errno)
-              + "; let this user read it"};
+              + (errno == EMFILE || errno == ENFILE
+                   ? "; raise LimitNOFILE of the service, or fs.file-max"
+                   : "; let this user read it")};
   struct stat st {};
   if (::fstat(file.fd, &st) != 0 || !S_ISREG(st.st_mode))
     return {
