@@ -455,14 +455,14 @@ TEST_F(WatchdogTest, StopsAndStartsItAtOnceWhenItsConfigurationHasChanged) {
 }
 
 TEST_F(WatchdogTest, ForgetsThatItFailedWhenItsConfigurationHasChanged) {
-  script_error = "no such script";
-  spawn();
+  spawn_running();
+  process.end(1 << 8, 0);
+  drain();
   EXPECT_EQ(state(), trace_state::failing);
-  script_error.clear();
   caf::anon_send(dog, reload_atom_v);
   drain();
   advance(0ms);
-  EXPECT_EQ(process.take(), (words{"attach", "start 2 bpftrace"}));
+  EXPECT_EQ(process.take(), words{"start 2 bpftrace"});
   EXPECT_FALSE(memory.policy.failing());
   advance(60s);
   EXPECT_EQ(process.take(), words{}) << "the start that was due is no more";
