@@ -2,7 +2,6 @@
 """The Debian package, from cpack to purge, in a booted systemd: what the first
 hour of an administrator is made of."""
 
-import glob
 import os
 import pathlib
 import re
@@ -13,6 +12,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import package  # noqa: E402
 import scenario  # noqa: E402
 from booted import Booted  # noqa: E402
 from receiver import Receiver  # noqa: E402
@@ -21,48 +21,19 @@ UNIT = "bpf2graphite.service"
 CONFIG = "/etc/bpf2graphite/caf-application.conf"
 # What every package leaves: dpkg's and apt's memory, systemd's, and logs.
 ALWAYS_LEFT = re.compile(
-    r"/var/(lib/(dpkg|apt|systemd)|log|cache|backups)(/|$)|/etc/machine-id$"
-    # The folders that deb-systemd-helper keeps its notes in.
-    r"|/var/lib/systemd/deb-systemd-helper-(enabled|masked)(/[\w.-]+wants)?$")
-
-
-def build_folder():
-    """The release, if it is built; else the build that is tested."""
-    for folder in (scenario.TOP / "build/release",
-                   pathlib.Path(scenario.program("binary")).parent):
-        if (folder / "CPackConfig.cmake").exists() \
-                and (folder / "bpf2graphite").exists():
-            return folder
-    raise unittest.SkipTest("no package: scdoc was not there when this was "
-                            "configured")
-
-
-def make_package(into, version=None):
-    """The path of a .deb of that version (default: the project's)."""
-    os.makedirs(into)
-    bump = ["-D", f"CPACK_PACKAGE_VERSION={version}"] if version else []
-    done = subprocess.run(
-        ["cpack", "-G", "DEB", "-B", into, *bump], cwd=build_folder(),
-        capture_output=True, text=True, timeout=300, check=False)
-    found = glob.glob(into + "/*.deb")
-    if done.returncode != 0 or len(found) != 1:
-        raise AssertionError(done.stdout + done.stderr)
-    return found[0]
+    r"/var/(lib/(dpkg|apt|systemd)|log|cache|backups)(/|$)")
 
 
 class Package(scenario.Scenario):
     @classmethod
     def setUpClass(cls):
-        for tool, package in (("cpack", "cmake"), ("dpkg-deb", "dpkg"),
-                              ("dpkg-shlibdeps", "dpkg-dev")):
-            if shutil.which(tool) is None:
-                raise unittest.SkipTest(f"{package} is not installed")
+        package.needs_tools()
         cls.made = tempfile.mkdtemp(prefix="bpf2graphite-package-")
         cls.addClassCleanup(shutil.rmtree, cls.made, ignore_errors=True)
-        cls.package = make_package(cls.made + "/first")
+        cls.package = package.make_package(cls.made + "/first")
         print(f"{os.path.basename(cls.package)}: "
               f"{os.path.getsize(cls.package) / 1024:.0f} KiB from "
-              f"{build_folder().name}", flush=True)
+              f"{package.build_folder().name}", flush=True)
 
     def control(self, field):
         return subprocess.run(["dpkg-deb", "-f", self.package, field],
@@ -120,7 +91,7 @@ class Package(scenario.Scenario):
     def test_3_install_start_upgrade_remove_purge(self):
         scenario.needs_bpftrace()
         system = self.must_end(Booted())
-        newer = make_package(self.made + "/second", "1.0.1~test")
+        newer = package.make_package(self.made + "/second", "1.0.1~test")
         with system.network():
             receiver = self.must_end(Receiver())
         before = system.additions()

@@ -1,0 +1,3 @@
+# An absolute path without blanks or other signs that systemd or a shell would
+# take for more than a letter.
+type Bpf2graphite::Path = Pattern[/\A(\/[A-Za-z0-9._+@-]+)+\z/]
