@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The shipped unit under a real systemd: it starts, real bpftrace works with
 the privileges that it leaves, and whatever dies comes back or stays away as it
-should. Rows 25, 30, 34 and 36 of the fault matrix."""
+should. Rows 25, 30 and 36 of the fault matrix."""
 
 import pathlib
 import random
@@ -217,6 +217,27 @@ class Systemd(scenario.Scenario):
         self.assertEqual("5", self.system.show(UNIT, "NRestarts"))
         self.wait_for_more("cpu-lat")
         self.assertEqual({}, self.receiver.conflicts())
+
+    def test_a_reload_keeps_the_process_and_takes_the_new_file(self):
+        one = {"faked": self.fake(
+            "faked", "//fake hist map=@u values=8:1 every=200\n")}
+        self.configure(one)
+        self.start()
+        first = self.system.main_pid(UNIT)
+        self.wait_for_values("faked")
+        self.configure(one | {"more": self.fake(
+            "more", "//fake hist map=@u values=16:1 every=200\n")})
+        self.system.systemctl("reload", UNIT)
+        self.wait_for_values("more")
+        self.assertEqual(first, self.system.main_pid(UNIT))
+        # With mistakes: nothing changes, and it stays active.
+        self.system.write(CONFIG, "graphite {\n  sever = \"x\"\n}\n")
+        self.system.systemctl("reload", UNIT)
+        scenario.wait_until(lambda: "sever" in self.journal.log(), 20,
+                            "the mistake in the journal")
+        self.wait_for_more("more")
+        self.assertEqual(first, self.system.main_pid(UNIT))
+        self.assertEqual("active", self.system.show(UNIT, "ActiveState"))
 
     def test_a_bad_configuration_does_not_loop(self):
         self.system.write(CONFIG, "graphite {\n  sever = \"localhost\"\n}\n")
