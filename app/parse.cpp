@@ -248,9 +248,10 @@ int parse(const options& given) {
   auto begin = [&](output_format format) {
     plan.parser.speaks.format = format;
     decoder = std::make_unique<output_decoder>(plan.parser, books);
-    splitter = std::make_unique<line_splitter>(format == output_format::json
-                                                 ? all.limits.record_bytes_max
-                                                 : all.limits.line_bytes_max);
+    splitter = format == output_format::json
+                 ? std::make_unique<line_splitter>(all.limits.record_bytes_max,
+                                                   all.limits.line_bytes_max)
+                 : std::make_unique<line_splitter>(all.limits.line_bytes_max);
     into.take(decoder->take(output_opened{
       1, given.bpftrace_version.value_or(""), times.at(0).second}));
   };

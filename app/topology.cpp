@@ -84,6 +84,13 @@ struct trace_words {
              ? all->limits.line_bytes_max
              : all->limits.record_bytes_max;
   }
+
+  /// In JSON only records may be longer than a line of text.
+  std::size_t plain_bytes_max() const {
+    return trace.bpftrace.format == format_mode::text
+             ? SIZE_MAX
+             : all->limits.line_bytes_max;
+  }
 };
 
 } // namespace
@@ -95,9 +102,8 @@ struct topology::trace_unit {
       wanted{std::make_shared<const trace_words>(std::move(words))},
       in_use{wanted}, bpftrace{wanted->trace.bpftrace},
       log{all.env_.log("trace \"" + id + "\": ", id)},
-      memory{wanted->line_bytes_max()}, decoder{(plan.set(first_plan(all)),
-                                                 plan.get()->parser),
-                                                ledger},
+      memory{wanted->line_bytes_max(), wanted->plain_bytes_max()},
+      decoder{(plan.set(first_plan(all)), plan.get()->parser), ledger},
       watch{bpftrace.restart}, process{all.processes_,
                                        {.out = to_reader,
                                         .credit = credit,
@@ -142,9 +148,10 @@ struct topology::trace_unit {
                  .ledger = ledger,
                  .log = log,
                  .fault = all.env_.fault,
-                 .line_bytes_max =
+                 .line_bytes_max = [this] { return line_limit.load(); },
+                 .plain_bytes_max =
                    [this] {
-                     return line_limit.load();
+                     return plain_limit.load();
                    }},
       watchdog_env{.trace = id,
                    .process = process,
@@ -198,6 +205,7 @@ struct topology::trace_unit {
     const auto& trace = in_use->trace;
     bpftrace = trace.bpftrace;
     line_limit.store(in_use->line_bytes_max());
+    plain_limit.store(in_use->plain_bytes_max());
     auto [made, error] = all.env_.plan(trace, *in_use->all);
     if (!made)
       return {.command = {}, .error = std::move(error)};
@@ -226,6 +234,7 @@ struct topology::trace_unit {
   std::shared_ptr<const trace_words> in_use;
   bpftrace_config bpftrace; // a copy of its part
   std::atomic<std::size_t> line_limit{in_use->line_bytes_max()};
+  std::atomic<std::size_t> plain_limit{in_use->plain_bytes_max()};
   log_sink log;
   trace_ledger ledger;
   trace_status status;
@@ -819,9 +828,8 @@ status_report topology::report(bool history) const {
     out.traces.push_back(std::move(trace));
   }
   // Of the traces that a reload took away.
-  add_up(counts_of(retired_, {.counts = retired_series_,
-                              .open_values = 0,
-                              .alive = 0}));
+  add_up(counts_of(retired_,
+                   {.counts = retired_series_, .open_values = 0, .alive = 0}));
   add_up({{"refused_lines", value(batcher_books_.refused)},
           {"crash", value(batcher_books_.crash_points)},
           {"crash_messages", value(batcher_books_.crash_messages)}});

@@ -15,10 +15,14 @@ using events = std::vector<lines_event>;
 events apply(line_reader_environment& env, const output_opened& event) {
   auto limit =
     env.line_bytes_max ? env.line_bytes_max() : env.memory.line_bytes_max;
+  auto plain =
+    env.plain_bytes_max ? env.plain_bytes_max() : env.memory.plain_bytes_max;
   // Between two lives the splitter holds nothing.
-  if (limit != env.memory.line_bytes_max) {
+  if (limit != env.memory.line_bytes_max
+      || plain != env.memory.plain_bytes_max) {
     env.memory.line_bytes_max = limit;
-    env.memory.splitter = line_splitter{limit};
+    env.memory.plain_bytes_max = plain;
+    env.memory.splitter = line_splitter{limit, plain};
   }
   return {event};
 }
@@ -78,7 +82,8 @@ void process(line_reader_environment& env, const histogram_parser_actor& next,
 
 /// What the splitter holds belongs to nothing that comes.
 void start_fresh(line_reader_environment& env) {
-  env.memory.splitter = line_splitter{env.memory.line_bytes_max};
+  env.memory.splitter =
+    line_splitter{env.memory.line_bytes_max, env.memory.plain_bytes_max};
   env.memory.busy = false;
 }
 

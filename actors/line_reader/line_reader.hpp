@@ -9,16 +9,22 @@
 #include "messages/protocols.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 namespace bpf2graphite {
 
 /// What a line_reader has begun and its successor goes on with.
 struct line_reader_memory {
-  explicit line_reader_memory(std::size_t limit)
-    : line_bytes_max{limit}, splitter{limit} {}
+  /// As line_splitter has them.
+  explicit line_reader_memory(std::size_t limit,
+                              std::size_t plain_limit = SIZE_MAX)
+    : line_bytes_max{limit}, plain_bytes_max{plain_limit}, splitter{
+                                                             limit,
+                                                             plain_limit} {}
 
   std::size_t line_bytes_max;
+  std::size_t plain_bytes_max;
   line_splitter splitter;
   bool busy = false; // an exception left the splitter in doubt
 };
@@ -36,8 +42,9 @@ struct line_reader_environment {
   trace_ledger& ledger;
   log_sink log;
   fault_hook fault; // tests only; may be empty
-  /// The limit of a line from the next life on; empty: as it is.
+  /// The limits of a line from the next life on; empty: as they are.
   std::function<std::size_t()> line_bytes_max{};
+  std::function<std::size_t()> plain_bytes_max{};
 };
 
 struct line_reader_state {

@@ -4,8 +4,20 @@
 
 namespace bpf2graphite {
 
-line_splitter::line_splitter(std::size_t line_bytes_max)
-  : line_bytes_max_{line_bytes_max} {}
+line_splitter::line_splitter(std::size_t line_bytes_max,
+                             std::size_t plain_bytes_max)
+  : line_bytes_max_{line_bytes_max}, plain_bytes_max_{plain_bytes_max} {}
+
+bool line_splitter::too_long(std::string_view more) {
+  if (more.size() > line_bytes_max_ - partial_.size())
+    return true;
+  if (plain_bytes_max_ == SIZE_MAX || opened_)
+    return false;
+  // What is there already is not over the limit, or it would be discarded.
+  auto early = plain_bytes_max_ - partial_.size();
+  opened_ = more.substr(0, early).find('{') != std::string_view::npos;
+  return !opened_ && more.size() > early;
+}
 
 void line_splitter::discard(std::size_t bytes, bool whole) {
   if (!discarding_)
@@ -26,7 +38,7 @@ split_lines line_splitter::take(std::string_view chunk) {
     std::size_t text_bytes = piece.size() - (whole ? 1 : 0);
     if (discarding_) {
       discard(piece.size(), whole);
-    } else if (text_bytes > line_bytes_max_ - partial_.size()) {
+    } else if (too_long(piece.substr(0, text_bytes))) {
       discard(partial_.size() + piece.size(), whole);
       std::string{}.swap(partial_); // gives the memory back
     } else {
@@ -62,7 +74,8 @@ split_lines line_splitter::take(std::string_view chunk) {
       out.regions.push_back(lines.substr(from));
   }
   chunk.remove_prefix(tail);
-  if (chunk.size() > line_bytes_max_)
+  opened_ = false;
+  if (too_long(chunk))
     discard(chunk.size(), false);
   else
     partial_.assign(chunk);

@@ -24,10 +24,13 @@ struct split_lines {
 
 /// One per output stream. Holds at most `line_bytes_max` bytes, whatever
 /// comes. A line longer than that (its '\n' not counted) is discarded up to
-/// and with its end, and counted.
+/// and with its end, and counted. So is a line that came in several chunks and
+/// whose first `plain_bytes_max` bytes hold no '{': where lines are JSON, such
+/// a one is no record, and only a record may be long.
 class line_splitter {
 public:
-  explicit line_splitter(std::size_t line_bytes_max);
+  explicit line_splitter(std::size_t line_bytes_max,
+                         std::size_t plain_bytes_max = SIZE_MAX);
 
   /// Takes the next bytes. `chunk` must live as long as the result is used.
   split_lines take(std::string_view chunk);
@@ -55,8 +58,13 @@ public:
 private:
   void discard(std::size_t bytes, bool whole);
 
+  /// The line that `partial_` and then `more` begin is over a limit.
+  bool too_long(std::string_view more);
+
   std::size_t line_bytes_max_;
+  std::size_t plain_bytes_max_;
   std::string partial_; // the unfinished line
+  bool opened_ = false; // ... and there is a '{' in it, early enough
   std::string joined_;  // the line that the last chunk finished
   bool discarding_ = false;
   std::uint64_t discarded_lines_ = 0;

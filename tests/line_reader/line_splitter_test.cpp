@@ -145,6 +145,47 @@ TEST(LineSplitter, AGigabyteWithoutALineEndCostsNothingButItself) {
   EXPECT_EQ(splitter.discarded_bytes(), (std::uint64_t{1} << 30) + 4);
 }
 
+TEST(LineSplitter, KeepsALongLineOnlyWhereABraceOpensItEarly) {
+  const std::string record = '{' + std::string(40, 'r') + "}\n";
+  const std::string noise(8, 'n');
+  struct {
+    const char* name;
+    std::string line;
+    bool kept;
+  } const rows[] = {
+    {"a record", record, true},
+    {"a short line", noise + "\n", true},
+    {"a record behind noise", noise + record, true},
+    {"a line without a brace", noise + noise + noise + "\n", false},
+    {"a brace that comes late", noise + noise + noise + "{}\n", false},
+  };
+  for (const auto& row : rows)
+    for (std::size_t cut = 1; cut < row.line.size(); ++cut) {
+      line_splitter splitter{60, 12};
+      splitter.take(row.line.substr(0, cut));
+      splitter.take(row.line.substr(cut));
+      EXPECT_EQ(splitter.discarded_lines(), row.kept ? 0u : 1u)
+        << row.name << " cut at " << cut;
+      auto split = splitter.take("next\n");
+      EXPECT_EQ(split.regions.size(), 1u) << row.name << " cut at " << cut;
+    }
+}
+
+TEST(LineSplitter, AGigabyteWithoutABraceIsNoLongRecord) {
+  line_splitter splitter{16 << 20, 64 << 10};
+  std::string chunk(50'000, 'x');
+  for (int i = 0; i < 20'000; ++i) {
+    splitter.take(chunk);
+    ASSERT_LE(splitter.held_bytes(), std::size_t{64} << 10);
+  }
+  auto split = splitter.take("{}\n{\"a\": 1}\n");
+  EXPECT_EQ(split.joined, "");
+  ASSERT_EQ(split.regions.size(), 1u);
+  EXPECT_EQ(split.regions[0], "{\"a\": 1}\n");
+  EXPECT_EQ(splitter.discarded_lines(), 1u);
+  EXPECT_EQ(splitter.discarded_bytes(), 1'000'000'003u);
+}
+
 TEST(LineSplitter, IsNewAfterTheEndOfAStream) {
   line_splitter splitter{4};
   splitter.take("123456");
