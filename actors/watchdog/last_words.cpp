@@ -35,16 +35,26 @@ void last_words::end_line(clock::time_point now,
     period_began_ = now;
     logged_ = 0;
   }
-  if (logged_ >= lines_max) {
+  if (logged_ >= lines_max || known(line, now)) {
     ++left_out_;
     return;
   }
   ++logged_;
+  known_.push_back({line, now});
+  if (known_.size() > known_lines_max)
+    known_.pop_front();
   if (cut)
     line += " ...";
   if (auto count = std::exchange(left_out_, 0); count > 0)
     line += " (" + std::to_string(count) + " lines before this left out)";
   lines.push_back(std::move(line));
+}
+
+bool last_words::known(const std::string& line, clock::time_point now) {
+  while (!known_.empty() && now - known_.front().at >= repeat_after)
+    known_.pop_front();
+  return std::any_of(known_.begin(), known_.end(),
+                     [&](const auto& entry) { return entry.text == line; });
 }
 
 void last_words::start_over() {

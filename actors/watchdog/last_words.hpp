@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,10 +24,14 @@ public:
   static constexpr std::size_t line_bytes_max = 200;
   static constexpr std::size_t lines_max = 10; // in the log, per period
   static constexpr std::chrono::milliseconds period{60'000};
+  /// A line is logged again after that long: what always fails says the same
+  /// with each start.
+  static constexpr std::chrono::milliseconds repeat_after{600'000};
+  static constexpr std::size_t known_lines_max = 20; // looked at for that
 
   /// Takes bytes cut anywhere; returns the lines that should be logged, raw,
-  /// without line ends. Lines beyond `lines_max` are counted, and a later one
-  /// brings the count.
+  /// without line ends. Lines that were logged not long ago, and those beyond
+  /// `lines_max`, are counted, and a later one brings the count.
   std::vector<std::string> add(std::string_view bytes, clock::time_point now);
 
   /// The last bytes, at most `kept_bytes_max`, raw.
@@ -42,8 +47,16 @@ public:
 private:
   void end_line(clock::time_point now, std::vector<std::string>& lines);
 
+  bool known(const std::string& line, clock::time_point now);
+
+  struct logged_line {
+    std::string text;
+    clock::time_point at;
+  };
+
   std::string kept_;
-  std::string line_; // of the line that is not complete
+  std::deque<logged_line> known_; // oldest first
+  std::string line_;              // of the line that is not complete
   bool cut_ = false;
   clock::time_point period_began_{};
   std::size_t logged_ = 0;     // in this period

@@ -45,10 +45,23 @@ TEST(LastWords, LogsAFewLinesAndCountsTheRest) {
   last_words said;
   std::size_t logged = 0;
   for (int i = 0; i < 1000; ++i)
-    logged += said.add("again\n", start + i * 1ms).size();
+    logged +=
+      said.add("line " + std::to_string(i) + '\n', start + i * 1ms).size();
   EXPECT_EQ(logged, last_words::lines_max);
   EXPECT_EQ(said.add("later\n", start + 60s),
             (words{"later (990 lines before this left out)"}));
+}
+
+TEST(LastWords, LogsWhatEachProcessRepeatsOnceInTenMinutes) {
+  last_words said;
+  EXPECT_EQ(said.add("ERROR: no luck\n", start), words{"ERROR: no luck"});
+  for (int i = 1; i < 20; ++i) {
+    said.start_over();
+    EXPECT_EQ(said.add("ERROR: no luck\n", start + i * 30s), words{}) << i;
+    EXPECT_EQ(said.text(), "ERROR: no luck\n");
+  }
+  EXPECT_EQ(said.add("ERROR: no luck\n", start + 600s),
+            words{"ERROR: no luck (19 lines before this left out)"});
 }
 
 TEST(LastWords, ForgetsTheWordsOfTheOneBefore) {
