@@ -31,14 +31,17 @@ constexpr std::chrono::seconds accept_pause{1}; // without descriptors
 class status_server::session : public std::enable_shared_from_this<session> {
 public:
   session(const environment& env, local::socket socket,
-          std::shared_ptr<std::size_t> sessions, std::shared_ptr<bool> open)
+          std::shared_ptr<std::size_t> sessions, std::shared_ptr<bool> open,
+          std::shared_ptr<descriptor_reserve> spare)
     : env_{env}, socket_{std::move(socket)}, deadline_{env.io},
-      sessions_{std::move(sessions)}, open_{std::move(open)} {
+      sessions_{std::move(sessions)}, open_{std::move(open)}, spare_{std::move(
+                                                                spare)} {
     ++*sessions_;
   }
 
   ~session() {
     --*sessions_;
+    spare_->keep(); // what was ours is free
   }
 
   void start() {
@@ -151,6 +154,7 @@ private:
   asio::steady_timer deadline_;
   std::shared_ptr<std::size_t> sessions_;
   std::shared_ptr<bool> open_; // false: the server, and `env_`, may be gone
+  std::shared_ptr<descriptor_reserve> spare_;
   asio::streambuf in_{request_bytes_max};
   std::set<std::string> wanted_;
   std::optional<int> tapping_;
@@ -200,23 +204,29 @@ std::optional<std::string> status_server::start() {
 }
 
 void status_server::accept() {
-  acceptor_.async_accept(
-    [this, open = open_](error_code ec, local::socket socket) {
-      if (ec == asio::error::operation_aborted || !*open)
-        return;
-      if (ec) { // no descriptors: they come back
-        pause_.expires_after(accept_pause);
-        pause_.async_wait([this](error_code stopped) {
-          if (!stopped)
-            accept();
-        });
-        return;
-      }
-      if (*sessions_ < sessions_max)
-        std::make_shared<session>(env_, std::move(socket), sessions_, open_)
-          ->start();
-      accept();
-    });
+  acceptor_.async_accept([this, open = open_](error_code ec,
+                                              local::socket socket) {
+    if (ec == asio::error::operation_aborted || !*open)
+      return;
+    auto none_left = ec == asio::error::no_descriptors || ec.value() == ENFILE;
+    if (none_left && spare_->give())
+      return accept();
+    if (ec) { // no descriptors: they come back
+      pause_.expires_after(accept_pause);
+      pause_.async_wait([this](error_code stopped) {
+        if (stopped)
+          return;
+        spare_->keep();
+        accept();
+      });
+      return;
+    }
+    if (*sessions_ < sessions_max)
+      std::make_shared<session>(env_, std::move(socket), sessions_, open_,
+                                spare_)
+        ->start();
+    accept();
+  });
 }
 
 void status_server::stop() {

@@ -13,6 +13,7 @@
 // does not read, within `patience` is dropped; who taps more slowly than the
 // lines come is dropped when the bytes are too many.
 
+#include "app/descriptor_reserve.hpp"
 #include "app/line_tap.hpp"
 #include "app/status_documents.hpp"
 #include "messages/log.hpp"
@@ -65,6 +66,9 @@ private:
   environment env_;
   boost::asio::local::stream_protocol::acceptor acceptor_;
   boost::asio::steady_timer pause_;
+  /// One client is answered when there are no descriptors left.
+  std::shared_ptr<descriptor_reserve> spare_ =
+    std::make_shared<descriptor_reserve>();
   std::shared_ptr<std::size_t> sessions_ = std::make_shared<std::size_t>(0);
   std::shared_ptr<bool> open_ = std::make_shared<bool>(false);
 };
