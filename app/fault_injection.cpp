@@ -6,11 +6,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #endif
 
 namespace bpf2graphite {
@@ -57,23 +60,48 @@ fault_hook block_from_environment(boost::asio::io_context& io,
   };
 }
 
-fault_hook fault_from_environment(log_sink log) {
-  const char* text = std::getenv("BPF2GRAPHITE_TEST_THROW");
-  if (text == nullptr)
-    return {};
-  std::string order{text};
-  auto first = order.find(':');
-  auto last = order.rfind(':');
+namespace {
+
+/// `actor:trace:number` of an environment variable.
+struct test_order {
+  std::string text;
+  std::string actor;
+  std::string trace;
+  int number = 0;
+
+  bool concerns(const char* who, const std::string& whose) const {
+    return who == actor && whose == trace;
+  }
+};
+
+std::optional<test_order> order_in(const char* variable) {
+  const char* value = std::getenv(variable);
+  if (value == nullptr)
+    return std::nullopt;
+  std::string text{value};
+  auto first = text.find(':');
+  auto last = text.rfind(':');
   if (first == std::string::npos || first == last)
-    throw std::invalid_argument("BPF2GRAPHITE_TEST_THROW: actor:trace:n");
-  auto actor = order.substr(0, first);
-  auto trace = order.substr(first + 1, last - first - 1);
-  auto left =
-    std::make_shared<std::atomic<int>>(std::stoi(order.substr(last + 1)));
+    throw std::invalid_argument(std::string{variable} + ": actor:trace:number");
+  return test_order{text, text.substr(0, first),
+                    text.substr(first + 1, last - first - 1),
+                    std::stoi(text.substr(last + 1))};
+}
+
+} // namespace
+
+fault_hook fault_from_environment(log_sink log) {
+  auto thrown = order_in("BPF2GRAPHITE_TEST_THROW");
+  auto slow = order_in("BPF2GRAPHITE_TEST_SLOW");
+  if (!thrown && !slow)
+    return {};
+  auto left = std::make_shared<std::atomic<int>>(thrown ? thrown->number : 0);
   return [=](const char* who, const std::string& whose) {
-    if (who != actor || whose != trace || --*left != 0)
+    if (slow && slow->concerns(who, whose))
+      std::this_thread::sleep_for(std::chrono::milliseconds{slow->number});
+    if (!thrown || !thrown->concerns(who, whose) || --*left != 0)
       return;
-    log(log_level::notice, order + ": thrown for a test");
+    log(log_level::notice, thrown->text + ": thrown for a test");
     throw std::runtime_error("thrown for a test");
   };
 }

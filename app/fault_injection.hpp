@@ -1,5 +1,5 @@
 #pragma once
-// Lets a test make an actor throw. Only in builds with
+// Lets a test make an actor throw, or work slowly. Only in builds with
 // BPF2GRAPHITE_TEST_HOOKS; a release has no way to do so.
 
 #include "messages/log.hpp"
@@ -15,7 +15,8 @@ fault_hook block_from_environment(boost::asio::io_context& io, fault_hook hook);
 
 /// The hook for $BPF2GRAPHITE_TEST_THROW, `actor:trace:n` (for example
 /// `normalizer:cpu-lat:3`, `batcher::1`): throws once, at the n-th message of
-/// that actor. Empty when there is nothing to do.
+/// that actor. And for $BPF2GRAPHITE_TEST_SLOW, `actor:trace:ms`: that actor
+/// takes so long for each message. Empty when there is nothing to do.
 fault_hook fault_from_environment(log_sink log);
 
 } // namespace bpf2graphite

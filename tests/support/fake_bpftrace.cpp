@@ -25,6 +25,7 @@
 //   stderr at=MS text=...  a line on standard error; to the end of the line
 //   flood at=MS [text=..]  writes for ever, as fast as it is read
 //   hang at=MS             no output any more; signals still end it
+//   eat at=MS bytes=N      takes that much memory, and keeps it
 //   exit at=MS|prints=N [code=C] [dump=yes] [cut=yes]  ends by itself; dump:
 //                          prints its maps as on a signal; cut: half a record
 //   die at=MS|prints=N signal=N           kills itself
@@ -36,16 +37,17 @@
 // [keys=a;b,c;d] (a comma between the parts of a key, \x20 for a blank)
 // [vary=N] (print n shows 1 + (n - 1) % N times the values) [limit=N] (prints,
 // then no more) [rest=N] (the last dump holds N more of the values) [top=N]
-// (prints only the N largest keys; the last dump all). The i-th key shows i
-// times the values.
+// (prints only the N largest keys; the last dump all) [fresh=N] (instead of
+// keys: N that no print of this process had before). The i-th key shows i times
+// the values.
 //
 // The record file: {"event":"start","pid":..,"life":..}, then for each print
-// {"event":"print","n":..,"at":..,"map":..,"type":..,"how":..,"final":..,
+// {"event":"print","n":..,"at":MS,"map":..,"type":..,"how":..,"final":..,
 // "values":{KEY: VALUE or {LOWER: COUNT} or {"count":..,"total":..}}} before it
-// is written (at: milliseconds since the epoch)
-// and {"event":"done","n":..} when the pipe has taken all of it, so
-// that after a SIGKILL it is known which print is in doubt. Also
-// {"event":"signal","number":..} and {"event":"end","code":..}.
+// is written and {"event":"done","n":..,"at":MS} when the pipe has taken all of
+// it (at that wall time, ms since 1970), so that after a SIGKILL it is known
+// which print is in doubt. Also {"event":"signal","number":..,"at":MS} and
+// {"event":"end","code":..}.
 //
 // Its version is 0.17.0, or what follows the last `-` of the name it is called
 // by (a link fake_bpftrace-0.23.2), or FAKE_VERSION.
@@ -350,15 +352,23 @@ std::string told(const printed_map& map, std::int64_t times, bool final) {
 // ---- the run
 // -----------------------------------------------------------------
 
-std::int64_t now_ms() {
-  timespec at{};
-  ::clock_gettime(CLOCK_MONOTONIC, &at);
-  return std::int64_t{at.tv_sec} * 1000 + at.tv_nsec / 1'000'000;
-}
-
 std::int64_t wall_ms() {
   timespec at{};
   ::clock_gettime(CLOCK_REALTIME, &at);
+  return std::int64_t{at.tv_sec} * 1000 + at.tv_nsec / 1'000'000;
+}
+
+/// In pieces: it may be longer than our memory.
+void write_long_line(std::size_t bytes) {
+  const std::string piece(std::min<std::size_t>(bytes, 1 << 20), 'x');
+  for (; bytes > 0; bytes -= std::min(bytes, piece.size()))
+    write_all(1, std::string_view{piece}.substr(0, bytes));
+  write_all(1, "\n");
+}
+
+std::int64_t now_ms() {
+  timespec at{};
+  ::clock_gettime(CLOCK_MONOTONIC, &at);
   return std::int64_t{at.tv_sec} * 1000 + at.tv_nsec / 1'000'000;
 }
 
@@ -429,7 +439,8 @@ private:
                          static_cast<long>(wait_ms % 1000 * 1'000'000)};
     const int number = ::sigtimedwait(&waited_, nullptr, &limit);
     if (number > 0)
-      record_.write(R"("event":"signal","number":)" + std::to_string(number));
+      record_.write(R"("event":"signal","number":)" + std::to_string(number)
+                    + R"(,"at":)" + std::to_string(wall_ms()));
     return number > 0;
   }
 
@@ -486,7 +497,7 @@ private:
         write_all(1, noise + "\n");
       });
     else if (word == "line")
-      schedule(one, [bytes] { write_all(1, std::string(bytes, 'x') + "\n"); });
+      schedule(one, [bytes] { write_long_line(bytes); });
     else if (word == "lost")
       schedule(one, [this, events = option(one, "events", "1")] {
         write_all(1, json_ ? R"({"type": "lost_events", "data": {"events": )"
@@ -499,6 +510,8 @@ private:
       schedule(one, [this, text] { flood(text); });
     else if (word == "hang")
       schedule(one, [this] { hanging_ = true; });
+    else if (word == "eat")
+      schedule(one, [this, bytes] { eaten_.assign(bytes, 'x'); });
     else if (word == "exit")
       schedule(one, [this, code, dump = option(one, "dump", "no") == "yes",
                      cut = option(one, "cut", "no") == "yes"] {
@@ -588,21 +601,30 @@ private:
                   + R"(,"type":"count","how":"cleared","final":false,)"
                   + R"("values":{"":)" + printer::to_text(sum) + "}");
     write_all(1, writer_.print(map));
-    record_.write(R"("event":"done","n":)" + n);
+    done(n);
+  }
+
+  void done(const std::string& n) {
+    record_.write(R"("event":"done","n":)" + n + R"(,"at":)"
+                  + std::to_string(wall_ms()));
   }
 
   void print(printed_map& map, bool final) {
     const auto n = std::to_string(++prints_);
-    record_.write(R"("event":"print","n":)" + n + R"(,"at":)"
-                  + std::to_string(wall_ms()) + R"(,"map":)"
-                  + quoted(option(map.how, "map", "@")) + R"(,"type":")"
-                  + map.how.word + R"(","how":")"
-                  + option(map.how, "kind", "cleared") + R"(","final":)"
-                  + (final ? "true" : "false") + R"(,"values":{)"
-                  + told(map, map.total, final) + "}");
+    if (const auto fresh = number(map.how, "fresh", 0); fresh > 0) {
+      map.keys.clear();
+      for (std::int64_t i = 0; i < fresh; ++i)
+        map.keys.push_back("k" + std::to_string(fresh_keys_++));
+    }
+    record_.write(
+      R"("event":"print","n":)" + n + R"(,"at":)" + std::to_string(wall_ms())
+      + R"(,"map":)" + quoted(option(map.how, "map", "@")) + R"(,"type":")"
+      + map.how.word + R"(","how":")" + option(map.how, "kind", "cleared")
+      + R"(","final":)" + (final ? "true" : "false") + R"(,"values":{)"
+      + told(map, map.total, final) + "}");
     write_all(1, writer_.print(shown(map, map.total, final),
                                map.first_shown(final) > 0));
-    record_.write(R"("event":"done","n":)" + n);
+    done(n);
     if (!map.cumulative())
       map.total = 0;
   }
@@ -670,7 +692,9 @@ private:
   std::vector<std::pair<std::int64_t, std::function<void()>>> after_prints_;
   std::int64_t now_at_ = 0;
   std::int64_t prints_ = 0;
+  std::int64_t fresh_keys_ = 0;
   bool hanging_ = false;
+  std::string eaten_;
 };
 
 std::string version(const std::string& called) {

@@ -201,6 +201,10 @@ class Receiver:
         with self._lock:
             return self.lines[since:]
 
+    def open_connections(self):
+        with self._lock:
+            return len(self._open)
+
     def values(self):
         """{(path, timestamp): value}: the last one wins, as in whisper."""
         return {(line.path, line.timestamp): line.value
