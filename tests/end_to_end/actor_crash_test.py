@@ -1,15 +1,18 @@
 #!/usr/bin/python3
 """Each of the six kinds of actor throws once (a build with test hooks): no
 bpftrace is stopped, cumulative maps stay exact, cleared ones lack exactly what
-the ledger calls `crash`, and the other trace lacks nothing."""
+the ledger calls `crash`, and the other trace lacks nothing. Row 33 of the fault
+matrix."""
 
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import scenario  # noqa: E402
 import truth  # noqa: E402
 from daemon import Daemon  # noqa: E402
+from fault_matrix import row  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
 # One value a print, and that value is 1: so a sum that falls short says how
@@ -55,17 +58,30 @@ class Crash(scenario.Scenario):
             missing[name] = sum(printed.values()) - sum(sums.values())
         self.assertEqual({}, receiver.conflicts())
         self.assertEqual([], receiver.bad)
+        self.delays = [int(ms) for ms in re.findall(r"starts again in (\d+) ms",
+                                                    daemon.log())]
         return missing, daemon.ledger()
+
+    def report(self, report, missing, books):
+        """`missing`: of what may lack nothing."""
+        self.assertTrue(self.delays, "no actor was started again")
+        report.figure("back after", max(self.delays) / 1000, "s", at_most=1)
+        report.figure("lost and counted", books["crash"])
+        report.figure("lost beyond that", missing, exactly=0)
 
     def check(self, actor, message):
         """One of the four actors of a trace: first that of a cleared map, then
         that of a cumulative one."""
-        missing, books = self.crash(actor, "cleared", message)
-        self.assertEqual({"cleared": books["crash"], "grows": 0, "other": 0},
-                         missing, books)
-        missing, books = self.crash(actor, "grows", message)
-        self.assertEqual({"cleared": 0, "grows": 0, "other": 0}, missing,
-                         books)
+        with row(33, actor) as report:
+            missing, books = self.crash(actor, "cleared", message)
+            self.report(report, sum(missing.values()) - books["crash"], books)
+            self.assertEqual({"cleared": books["crash"], "grows": 0,
+                              "other": 0}, missing, books)
+        with row(33, f"{actor} of a cumulative map") as report:
+            missing, books = self.crash(actor, "grows", message)
+            self.report(report, sum(missing.values()), books)
+            self.assertEqual({"cleared": 0, "grows": 0, "other": 0}, missing,
+                             books)
 
     def test_watchdog(self):
         self.check("watchdog", 1)
@@ -80,9 +96,11 @@ class Crash(scenario.Scenario):
         self.check("normalizer", 4)
 
     def check_shared(self, actor):
-        missing, books = self.crash(actor, "", 3)
-        self.assertEqual(books["crash"], sum(missing.values()),
-                         (missing, books))
+        with row(33, actor) as report:
+            missing, books = self.crash(actor, "", 3)
+            self.report(report, sum(missing.values()) - books["crash"], books)
+            self.assertEqual(books["crash"], sum(missing.values()),
+                             (missing, books))
 
     def test_batcher(self):
         self.check_shared("batcher")

@@ -6,12 +6,14 @@ import os
 import pathlib
 import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import scenario  # noqa: E402
 import truth  # noqa: E402
 from carbon import Carbon  # noqa: E402
 from daemon import Daemon  # noqa: E402
+from fault_matrix import row  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
 SCRIPT = """
@@ -23,7 +25,7 @@ interval:s:1 {
 
 
 class Killed(scenario.Scenario):
-    def check(self, sink, port, sums, points):
+    def check(self, sink, port, sums, points, report):
         """Two traces of the real bpftrace; first the one, then the other is
         killed twice. `sink` has begun; `sums` and `points` read it."""
         names = ("one", "two")
@@ -49,19 +51,23 @@ class Killed(scenario.Scenario):
         scenario.wait_until(lambda: all(lives(name) and len(lives(name)[0]) >= 2
                                         for name in names), 20, "first prints")
         undisturbed = {}
+        first = []  # seconds from the first kill of each to its new process
         for name, other in (names, names[::-1]):
             before = len(lives(other))
-            for _ in range(2):
+            for kill in range(2):
                 life = len(lives(name))
                 scenario.wait_until(
                     lambda n=name: lives(n) and len(lives(n)[-1]) >= 5, 20,
                     f"prints of {name}")
                 killed = running(name)
                 os.kill(killed, signal.SIGKILL)
+                begun = time.monotonic()
                 scenario.wait_until(
                     lambda n=name, k=killed, count=life:
                     running(n) not in (None, k) and len(lives(n)) > count, 20,
                     f"{name} is started again")
+                if kill == 0:
+                    first.append(time.monotonic() - begun)
             undisturbed[other] = len(lives(other)) - before
         scenario.wait_until(lambda: lives("two") and len(lives("two")[-1]) >= 5,
                             20, "prints after the last kill")
@@ -74,11 +80,21 @@ class Killed(scenario.Scenario):
             expected |= truth.paths(truth.total(lives(name), ("@calls",)),
                                     name)
         sink()
-        self.same_sums(sums(), expected)
+        arrived = sums()
+        # The bpftrace that the tee starts runs when it does: its own start
+        # (a version, a compiler) is in the figure.
+        report.figure("new bpftrace, first time, after", max(first), "s",
+                      at_most=0.5)
+        report.figure("values lost", sum(expected.values())
+                      - sum(arrived.get(path, 0) for path in expected),
+                      exactly=0)
+        self.same_sums(arrived, expected)
         # The first two kills hit trace one: trace two has no gap until its
         # own first death, which its own prints tell.
         prints = sum(one.map == "@calls" for one in lives("two")[0])
         stamps = sorted(points("bpf.testhost.two.calls"))[:prints - 1]
+        report.figure("slots missing in the other",
+                      stamps[-1] - stamps[0] + 1 - len(stamps), exactly=0)
         self.assertEqual(list(range(stamps[0], stamps[0] + len(stamps))),
                          stamps, "the other trace has a gap")
 
@@ -87,8 +103,10 @@ class Killed(scenario.Scenario):
         scenario.needs_carbon()
         carbon = self.must_end(Carbon(self.path("carbon")))
         carbon.start()
-        self.check(carbon.end, carbon.port,
-                   lambda: carbon.sums("bpf.testhost."), carbon.points)
+        with row(1, "real bpftrace and carbon-cache") as report:
+            self.check(carbon.end, carbon.port,
+                       lambda: carbon.sums("bpf.testhost."), carbon.points,
+                       report)
 
 
 class KilledOften(scenario.Scenario):

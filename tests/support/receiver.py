@@ -201,6 +201,11 @@ class Receiver:
         with self._lock:
             return self.lines[since:]
 
+    def newest(self, count):
+        """A copy of the last lines alone."""
+        with self._lock:
+            return self.lines[-count:]
+
     def open_connections(self):
         with self._lock:
             return len(self._open)
