@@ -1,4 +1,7 @@
-"""Scenarios with many traces of fake_bpftrace, whose sums are judged."""
+"""Scenarios with many traces: of fake_bpftrace, whose sums are judged, and of
+bpftrace itself."""
+
+import time
 
 import scenario
 import truth
@@ -87,14 +90,16 @@ class Fakes(scenario.Scenario):
     def lost(self, *names):
         """Values that were printed and did not arrive, of all or some traces,
         and those that arrived and were never printed: (lost, invented)."""
+        printed = self.expected(*names)
+        prefixes = tuple(f"bpf.testhost.{name}."
+                         for name in names or self.traces)
+        arrived = {path: total for path, total in self.receiver.sums().items()
+                   if path.startswith(prefixes)}
         lost = invented = 0
-        for name in names or self.traces:
-            printed = self.expected(name)
-            arrived = self.receiver.sums(f"bpf.testhost.{name}.")
-            for path in set(printed) | set(arrived):
-                missing = printed.get(path, 0) - arrived.get(path, 0)
-                lost += max(missing, 0)
-                invented += max(-missing, 0)
+        for path in set(printed) | set(arrived):
+            missing = printed.get(path, 0) - arrived.get(path, 0)
+            lost += max(missing, 0)
+            invented += max(-missing, 0)
         return lost, invented
 
     def judge(self, report, *names, what="values lost"):
@@ -133,3 +138,32 @@ def unlimited(budget="0"):
     return {"output-budget": budget, "stop-timeout": Bare("10s")}
 
 
+def passed(seconds):
+    """Lets time pass: for what has to be observed for so long."""
+    end = time.monotonic() + seconds
+    scenario.wait_until(lambda: time.monotonic() >= end, seconds + 60, "time")
+
+
+class Real(scenario.Scenario):
+    """Traces of bpftrace itself."""
+
+    def setUp(self):
+        super().setUp()
+        scenario.needs_bpftrace()
+        self.receiver = self.must_end(Receiver())
+
+    def start(self, traces, until_printed=True, **groups):
+        daemon = self.must_end(Daemon(self.folder, traces, self.receiver.port,
+                                      **groups))
+        daemon.start()
+        if until_printed:
+            scenario.wait_until(lambda: all(
+                any(line.path.startswith(f"bpf.testhost.{name}.")
+                    for line in self.receiver.taken()) for name in traces),
+                                90, "points of each trace")
+        return daemon
+
+    def trace(self, name, **settings):
+        return {"script": self.write(
+            f"{name}.bt", "interval:ms:500 { @n = count(); print(@n); }\n"),
+                "program": "bpftrace", **settings}

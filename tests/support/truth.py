@@ -13,12 +13,32 @@ import json
 Print = collections.namedtuple("Print", "map values")  # values: {leaf: number}
 
 
+def _added(pairs):
+    """An object of JSON. Two keys of a map may look the same (what stands behind
+    the end of a process's name is part of the key, but not printed): each
+    counts."""
+    result = {}
+    for key, value in pairs:
+        if key not in result:
+            result[key] = value
+        elif isinstance(value, dict):  # stats
+            result[key] = {field: result[key][field] + number
+                           for field, number in value.items()}
+        else:  # numbers are added, the rows of a hist put together
+            result[key] = result[key] + value
+    return result
+
+
 def _leaves(name, kind, value):
     """One map of a JSON record as {leaf: number}."""
     if kind == "hist":
         by_key = value if isinstance(value, dict) else {"": value}
-        return {(name, key, str(row["min"]) if "min" in row else "-inf"):
-                row["count"] for key, rows in by_key.items() for row in rows}
+        leaves = collections.Counter()
+        for key, rows in by_key.items():
+            for row in rows:
+                lower = str(row["min"]) if "min" in row else "-inf"
+                leaves[name, key, lower] += row["count"]
+        return dict(leaves)
     if kind == "stats":
         by_key = {"": value} if "total" in value else value
         return {(name, key, level): one[field]
@@ -35,7 +55,7 @@ def prints_in(output):
     for line in output.split(b"\n")[:-1]:
         if not line.startswith(b"{"):
             continue
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_added)
         if record["type"] in ("map", "hist", "stats"):
             for name, value in record["data"].items():
                 found.append(Print(name, _leaves(name, record["type"], value)))
