@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import process_figures as figures  # noqa: E402
 import scenario  # noqa: E402
-from daemon import alive  # noqa: E402
+from daemon import Bare, alive  # noqa: E402
 from fakes import Fakes  # noqa: E402
 from fault_matrix import row  # noqa: E402
 
@@ -107,7 +107,11 @@ class Soak(Fakes):
             every = chance.choice([200, 500, 1000])
             self.add(f"t{n}", own.format(at=chance.randrange(2000, 20000)),
                      every=every)
-        self.start(until_printed=False)
+        # A loss marks what was accepted within `resend`, and to be accepted
+        # anew begins that time anew. With a loss every few seconds and the
+        # default of 60 s nothing would ever be let go (but for `buffer`): the
+        # memory of that is no leak, and would hide one.
+        self.start(until_printed=False, graphite={"resend": Bare("2s")})
         scenario.wait_until(lambda: self.receiver.clean >= 2, 60,
                             "first batches")
         self.struck = None
