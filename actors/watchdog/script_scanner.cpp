@@ -248,9 +248,11 @@ private:
     auto begin = pos_;
     auto kind = begin == 0 && peek(1) == '!' ? preamble_kind::hash_bang
                                              : preamble_kind::preprocessor;
-    // A backslash before the line end (which may be CR LF) joins the next.
+    // A backslash before the line end (which may be CR LF) joins the next, and
+    // so does a comment that goes on there.
     for (;;) {
-      skip_line();
+      if (!skip_directive_line(kind))
+        return false;
       auto last = pos_;
       while (last > begin && text_[last - 1] == '\r')
         --last;
@@ -260,7 +262,77 @@ private:
       ++pos_;
     }
     add_preamble(kind, begin);
+    read_define(begin, pos_);
     return true;
+  }
+
+  bool skip_directive_line(preamble_kind kind) {
+    while (!at_end() && peek() != '\n') {
+      if (kind == preamble_kind::preprocessor && peek() == '/'
+          && peek(1) == '*') {
+        if (!skip_comment())
+          return false;
+      } else if (kind == preamble_kind::preprocessor && peek() == '/'
+                 && peek(1) == '/') {
+        skip_line();
+      } else {
+        ++pos_;
+      }
+    }
+    return true;
+  }
+
+  /// `#define NAME text`: bpftrace puts the text where the name stands, in
+  /// blocks too, so that maps may hide in it. Those with parameters it does not
+  /// replace. What cannot be read as a piece of code is left alone.
+  void read_define(std::size_t begin, std::size_t end) {
+    auto line = text_.substr(begin + 1, end - begin - 1);
+    auto step_over = [&](auto wanted) {
+      while (!line.empty() && wanted(line.front()))
+        line.remove_prefix(1);
+    };
+    auto blank = [](char c) {
+      return c == ' ' || c == '\t';
+    };
+    step_over(blank);
+    if (!line.starts_with("define"))
+      return;
+    line.remove_prefix(std::string_view("define").size());
+    step_over(blank);
+    auto name = line.substr(
+      0, static_cast<std::size_t>(
+           std::find_if_not(line.begin(), line.end(), in_name) - line.begin()));
+    line.remove_prefix(name.size());
+    if (name.empty() || line.starts_with('(')
+        || line.find('@') == std::string_view::npos)
+      return;
+    // Read by itself, then kept where the tokens of all code are.
+    script_facts aside;
+    script_reader reader(line, limits_, aside);
+    auto moved = end - line.size();
+    for (;;) {
+      while (reader.skip_layout() && reader.peek() == '\\')
+        ++reader.pos_;
+      if (reader.at_end() || aside.error)
+        break;
+      if (!reader.push_token(name_use::nowhere))
+        break;
+    }
+    if (aside.error || !reader.open_.empty())
+      return;
+    macro_text macro;
+    macro.block.first = tokens_.size();
+    for (auto t : reader.tokens_) {
+      t.begin += static_cast<std::uint32_t>(moved);
+      t.partner += static_cast<std::uint32_t>(macro.block.first);
+      tokens_.push_back(t);
+      note_name(t, name_use::nowhere);
+    }
+    macro.block.last = tokens_.size();
+    token last; // ends the last expression
+    last.begin = static_cast<std::uint32_t>(end);
+    tokens_.push_back(last);
+    macros_.insert_or_assign(std::string(name), std::move(macro));
   }
 
   /// Steps behind the bracket that closes the one here, in C text.
@@ -1001,8 +1073,13 @@ private:
       if (word == "print" && map_name(first, names)
           && (is_symbol(first + 1, ",") || is_symbol(first + 1, ")")))
         return; // a whole map
-      outputs_.push_back(
-        {std::string(word), reader_.position(tokens_[i].begin), body_});
+      text_output output{
+        std::string(word), reader_.position(tokens_[i].begin), body_, {}};
+      if (first < tokens_.size() && tokens_[first].kind == token_kind::text) {
+        auto quoted = text(first);
+        output.format = quoted.substr(1, quoted.size() - 2);
+      }
+      outputs_.push_back(std::move(output));
     }
   }
 

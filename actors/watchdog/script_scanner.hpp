@@ -191,6 +191,9 @@ struct text_output {
   std::string function;
   source_position at;
   std::size_t body = 0;
+  /// Its first argument, when that is a string: as it stands in the text,
+  /// without the quotes, escapes unread.
+  std::optional<std::string> format;
 };
 
 /// One name in the text: @map, $variable or $1, where it stands.

@@ -176,6 +176,40 @@ const std::vector<map_case> map_cases{
    "interval:s:1 { print(@x, 0); print(@x, 0, 10); "
    "print(@x, $1); } k:f { @x[1] = sum(2); }",
    "@x[i] print printdiv printtop sum"},
+  {"MacrosOfThePreprocessorHideMaps",
+   "#define ADD @n = count()\n#define ON(a) @never = count()\n"
+   "#define SHOW { print(@n); \\\n clear(@n); }\n#define BAD { @b = sum(1)\n"
+   "#define WORD \"@text\" // @comment\n#define LAST @last = hist(1)\n"
+   "k:f { ADD; if (pid) { ADD; } LAST } interval:s:1 { if (1) SHOW }",
+   "@n count count print+ clear; @last hist"},
+  {"CommentsGoOnBehindPreprocessorLines",
+   "#include <a.h> /* of\n a { */\n#define X 1 // no /* here\n"
+   "k:f { @x = count(); }",
+   "@x count"},
+  {"DivisionsInPredicates",
+   "k:f /arg0 / 2 > 1 && @t[tid] // x\n/ { @x = count(); } "
+   "k:g / (arg0 / 4) / { @y = count(); }",
+   "@t[i] read; @x count; @y count"},
+  {"NewSyntax",
+   "config = { max_map_keys = 10; missing_probes = \"warn\" };\n"
+   "import \"stdlib/base\";\nlet @m = lruhash(100);\n"
+   "macro bump(@a, $n) { @a[$n] = count(); }\n"
+   "fn twice($x : uint64) : uint64 { return $x * 2; }\n"
+   "begin { @m[1] = 1; }\n"
+   "tracepoint:a:b { let $k : uint32 = 5; bump(@m2, $k); "
+   "for ($i : 0..10) { @r = sum($i); } "
+   "for ($kv : @m) { printf(\"%d\", $kv.0); } "
+   "print((@r, @s)); @q[(1, comm)] = count(); delete(@m, 1); "
+   "if has_key(@q, (1, comm)) { @s++; } }\n"
+   "interval:s:1 { print(@q, 5, 1000); print(@r); zero(@r); }\n"
+   "end { print(@m2); }",
+   "@m[i] let assign for delete; @m2[unsure] count print; @r sum(?) read "
+   "print+ zero; @s read ++; @q[it] count read printtopdiv"},
+  {"AnonymousMapsLoopsTernaries",
+   "k:f { @ = count(); @k[pid, (3, comm)] = pid > 1 ? 2 : 3; "
+   "unroll (3) { @u = hist(1); } while ($1) { @w++; --@v; } "
+   "@t = pid ? 1 : 2; @t += $2; }",
+   "@ count; @k[i(] assign; @u hist; @w ++; @v --; @t assign +=(?)"},
   {"ClearInAnotherProbe",
    "k:f { @x = count(); } interval:s:1 { print(@x); } "
    "interval:s:9 { clear(@x); }",
