@@ -70,9 +70,11 @@ void pipe_poller::resume(int fd) {
 }
 
 void pipe_poller::drain(int fd) {
-  for (int i = 0; i < turns_max; ++i)
-    if (read_once(fd) != turn::more)
+  for (int i = 0; i < turns_max; ++i) {
+    auto got = read_once(fd);
+    if (got != turn::more && got != turn::some)
       return;
+  }
 }
 
 pipe_poller::turn pipe_poller::read_once(int fd) {
@@ -104,7 +106,7 @@ pipe_poller::turn pipe_poller::read_once(int fd) {
   auto size = static_cast<std::size_t>(got);
   found->second.read += size;
   sink->take({scratch_->data(), size});
-  return size == wanted ? turn::more : turn::empty;
+  return size == wanted ? turn::more : turn::some;
 }
 
 bool pipe_poller::put_in_set(int fd, entry& pipe) {

@@ -63,7 +63,8 @@ public:
   /// Its sink has room again: reads at once.
   void resume(int fd);
 
-  /// Reads at once what is there, up to `turns_max` turns: its writer is gone.
+  /// Reads at once what is there, up to `turns_max` turns, and the end behind
+  /// it: its writer is gone.
   void drain(int fd);
 
   std::size_t watched() const {
@@ -79,7 +80,12 @@ private:
     std::size_t read = 0; // since the last pause
     bool in_set = false;  // false: left alone
   };
-  enum class turn { more, empty, over };
+  enum class turn {
+    more,  // all that was asked for
+    some,  // less, which may be all there is
+    empty, // nothing
+    over,  // the end, or no room
+  };
 
   turn read_once(int fd);
   bool put_in_set(int fd, entry& pipe);

@@ -740,6 +740,43 @@ TEST(PipePoller, WakesUpSeldomForSmallWrites) {
             seconds * 8 + 6);
 }
 
+TEST(PipePoller, SeesTheEndBehindWhatItDrains) {
+  io_thread thread{250ms, 4};
+  struct ending final : pipe_sink {
+    std::string bytes;
+    bool over = false;
+    std::size_t room() override {
+      return SIZE_MAX;
+    }
+    bool left_alone() override {
+      return false;
+    }
+    void take(std::string_view text) override {
+      bytes += text;
+    }
+    void ended() override {
+      over = true;
+    }
+  } gone, held;
+  auto& pipes = thread.host().pipes;
+  for (auto* sink : {&gone, &held}) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
+    ASSERT_EQ(::write(ends[1], "last\n", 5), 5);
+    ASSERT_EQ(pipes.add(ends[0], *sink), 0);
+    if (sink == &gone)
+      ::close(ends[1]);
+    pipes.drain(ends[0]);
+    EXPECT_EQ(sink->bytes, "last\n");
+    EXPECT_EQ(sink->over, sink == &gone) << "without running the loop";
+    if (sink == &held) {
+      pipes.remove(ends[0]);
+      ::close(ends[1]);
+    }
+    ::close(ends[0]);
+  }
+}
+
 // -- successors
 // ----------------------------------------------------------------
 
