@@ -245,7 +245,9 @@ private:
   void err_bytes(std::string_view bytes) {
     touch();
     for (const auto& line : words_.add(bytes, clock::now()))
-      output_.log(is_noise(line) ? log_level::debug : log_level::info,
+      output_.log(is_noise(line)  ? log_level::debug
+                  : is_loss(line) ? log_level::warning
+                                  : log_level::info,
                   "bpftrace: " + line.substr(0, data_shown_max),
                   log_event::trace_output);
   }

@@ -31,15 +31,17 @@ void last_words::end_line(clock::time_point now,
   auto cut = std::exchange(cut_, false);
   if (line.find_first_not_of(" \t\r") == std::string::npos)
     return;
-  if (logged_ == 0 || now - period_began_ >= period) {
+  if (logged_ + losses_ == 0 || now - period_began_ >= period) {
     period_began_ = now;
-    logged_ = 0;
+    logged_ = losses_ = 0;
   }
-  if (logged_ >= lines_max || known(line, now)) {
+  auto loss = is_loss(line);
+  auto& logged = loss ? losses_ : logged_;
+  if (logged >= (loss ? losses_max : lines_max) || known(line, now)) {
     ++left_out_;
     return;
   }
-  ++logged_;
+  ++logged;
   known_.push_back({line, now});
   if (known_.size() > known_lines_max)
     known_.pop_front();
@@ -61,6 +63,15 @@ void last_words::start_over() {
   kept_.clear();
   line_.clear();
   cut_ = false;
+}
+
+bool is_loss(std::string_view line) {
+  // Up to 0.20, since then: src/attached_probe.cpp and src/bpftrace.cpp.
+  for (std::string_view words :
+       {"WARNING: could not attach probe", "WARNING: Unable to attach probe"})
+    if (line.find(words) != std::string_view::npos)
+      return true;
+  return false;
 }
 
 bool is_noise(std::string_view line) {

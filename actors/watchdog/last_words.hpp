@@ -22,7 +22,8 @@ public:
   static constexpr std::size_t kept_bytes_max = 4 << 10;
   /// A longer line is cut in the log.
   static constexpr std::size_t line_bytes_max = 200;
-  static constexpr std::size_t lines_max = 10; // in the log, per period
+  static constexpr std::size_t lines_max = 10;  // in the log, per period ...
+  static constexpr std::size_t losses_max = 10; // ... of is_loss, beside these
   static constexpr std::chrono::milliseconds period{60'000};
   /// A line is logged again after that long: what always fails says the same
   /// with each start.
@@ -31,7 +32,9 @@ public:
 
   /// Takes bytes cut anywhere; returns the lines that should be logged, raw,
   /// without line ends. Lines that were logged not long ago, and those beyond
-  /// `lines_max`, are counted, and a later one brings the count.
+  /// `lines_max`, are counted, and a later one brings the count. Lines that
+  /// tell of a loss have room of their own, or the warnings that bpftrace puts
+  /// before them would hide them.
   std::vector<std::string> add(std::string_view bytes, clock::time_point now);
 
   /// The last bytes, at most `kept_bytes_max`, raw.
@@ -60,11 +63,16 @@ private:
   bool cut_ = false;
   clock::time_point period_began_{};
   std::size_t logged_ = 0;     // in this period
+  std::size_t losses_ = 0;     // likewise
   std::uint64_t left_out_ = 0; // since the last line in the log
 };
 
 /// The complaint about RLIMIT_MEMLOCK: it comes with every start in a
 /// container and means nothing on kernels since 5.11.
 bool is_noise(std::string_view line);
+
+/// A probe was not attached and bpftrace runs on without it: what that trace
+/// should count will be missing.
+bool is_loss(std::string_view line);
 
 } // namespace bpf2graphite

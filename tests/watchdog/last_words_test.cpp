@@ -64,6 +64,25 @@ TEST(LastWords, LogsWhatEachProcessRepeatsOnceInTenMinutes) {
             words{"ERROR: no luck (19 lines before this left out)"});
 }
 
+TEST(LastWords, LogsALossBehindManyLines) {
+  last_words said;
+  for (int i = 0; i < 50; ++i)
+    said.add("stdin:1-2: WARNING: " + std::to_string(i) + " is not traceable\n",
+             start);
+  EXPECT_EQ(
+    said.add("WARNING: could not attach probe kprobe:x, skipping.\n", start),
+    (words{"WARNING: could not attach probe kprobe:x, skipping. (40 lines "
+           "before this left out)"}));
+  std::size_t logged = 0;
+  for (int i = 0; i < 1000; ++i)
+    logged +=
+      said
+        .add("WARNING: Unable to attach probe " + std::to_string(i) + "\n",
+             start)
+        .size();
+  EXPECT_EQ(logged, last_words::losses_max - 1);
+}
+
 TEST(LastWords, ForgetsTheWordsOfTheOneBefore) {
   last_words said;
   said.add("old\nhalf", start);
