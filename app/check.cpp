@@ -45,6 +45,20 @@ std::string example_of(const trace_plan& plan, const map_plan& map) {
   return path.render(key, "");
 }
 
+/// A line of printf with `printf-metrics` on.
+std::string describe_printf(const trace_plan& plan, const printf_line& line) {
+  auto out = "  printf, line " + std::to_string(line.line) + ": ";
+  if (line.metric.empty())
+    return out + line.why + "\n";
+  metric_path path{plan.series.naming, plan.series.trace, {}, line.metric};
+  const std::vector<std::string_view> key(metric_labels(line.metric).size(),
+                                          "KEY");
+  return out + "metric " + line.metric + ", "
+         + std::string{accumulation_word(
+           metric_rules_of(plan, line.metric).how)}
+         + "\n    for example " + path.render(path.key(key), "") + "\n";
+}
+
 /// Each line two levels in.
 std::string indented(const std::string& text) {
   std::string out;
@@ -132,6 +146,8 @@ std::string describe_trace(const trace_plan& plan) {
     if (map.rules.wanted)
       out += "    for example " + example_of(plan, map) + "\n";
   }
+  for (const auto& line : plan.script.printf.lines)
+    out += describe_printf(plan, line);
   if (!plan.script.appended_probe.empty())
     out += "  appended to the script: " + plan.script.appended_probe + "\n";
   for (const auto& warning : plan.script.warnings)
@@ -157,7 +173,9 @@ std::vector<std::string> collisions(const std::vector<trace_plan>& plans) {
   std::map<std::string, std::string> owners;
   for (const auto& plan : plans)
     for (const auto& family : series_families(plan)) {
-      auto who = "trace \"" + plan.trace.id + "\", map " + family.map;
+      auto who = "trace \"" + plan.trace.id + "\", "
+                 + (family.map.starts_with('@') ? "map " : "metric ")
+                 + family.map;
       auto [at, fresh] = owners.emplace(family.target, who);
       if (!fresh)
         found.push_back(who + " and " + at->second + " would write one series ("

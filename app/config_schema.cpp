@@ -219,8 +219,7 @@ const schema_row rows[] = {
    [](target t) { return config_field{&t.trace->series.percentiles}; }},
   {{"traces", "derived", kind::texts, "[]", 0, 0, {}, rule::derived},
    [](target t) { return config_field{&t.trace->series}; }},
-  {{"traces", "printf-metrics", kind::boolean, "false", 0, 0, {}, rule::any,
-    false, "*"},
+  {{"traces", "printf-metrics", kind::boolean, "false"},
    [](target t) { return config_field{&t.trace->printf_metrics}; }},
 };
 // clang-format on

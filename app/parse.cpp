@@ -128,6 +128,7 @@ void summarize(const trace_ledger& books, std::uint64_t discarded) {
   };
   also("lines of printf and the like", books.printed);
   also("rows that fit no map", books.rejected);
+  also("printed lines that are no metric", books.printf_rejected);
   also("invalid records", books.invalid);
   also("lines over the limit", discarded);
   also("events lost by bpftrace", books.lost_events);

@@ -182,11 +182,41 @@ std::vector<series_family> series_families(const trace_plan& plan,
         break;
     }
   }
+  for (const auto& line : plan.script.printf.lines) {
+    if (line.metric.empty()
+        || std::any_of(families.begin(), families.end(),
+                       [&](auto& known) { return known.map == line.metric; }))
+      continue;
+    metric_path path{marked, series.trace, {}, line.metric};
+    auto parts = metric_labels(line.metric).size();
+    auto name =
+      path.render(path.key(std::vector<std::string_view>(parts, any_key)), "");
+    families.push_back(
+      {.map = line.metric,
+       .is = kind::number,
+       .leaf = "",
+       .key_parts = parts,
+       .target = target_of(name, host),
+       .bucket_node = 0,
+       .pattern = pattern_of(name, host_has_dots),
+       .method = gauge_roll_up(metric_rules_of(plan, line.metric).how)});
+  }
   return families;
+}
+
+const map_rules& metric_rules_of(const trace_plan& plan,
+                                 const std::string& metric) {
+  const auto known =
+    plan.series.maps.find(metric_rule_name(metric_name(metric)));
+  return known == plan.series.maps.end() ? plan.series.other_metrics
+                                         : known->second;
 }
 
 std::size_t series_estimate(const trace_plan& plan) {
   std::size_t sum = 0;
+  for (const auto& line : plan.script.printf.lines)
+    if (line.open) // nobody knows its name
+      return plan.series.max_series;
   for (const auto& family : series_families(plan)) {
     if (family.key_parts > 0)
       return plan.series.max_series;

@@ -20,7 +20,7 @@ std::string_view to_text(roll_up method);
 struct series_family {
   enum class kind { rows, percentile, derived, stats, number };
 
-  std::string map; // with its @
+  std::string map; // with its @; a printf metric's as in snapshot::map
   kind is = kind::number;
   /// `p50`, `samples`, `average` ...; empty for rows and plain numbers.
   std::string leaf;
@@ -38,10 +38,14 @@ struct series_family {
 };
 
 /// All families of a trace: rows first, then what is derived from them; maps in
-/// the order of the script. `any_host` takes the place of the host in
+/// the order of the script, then the metrics that its printf formats tell. `any_host` takes the place of the host in
 /// `target`; empty: this host. A script that could not be read has none.
 std::vector<series_family> series_families(const trace_plan& plan,
                                            const std::string& any_host = {});
+
+/// How the values of a printf metric (as in snapshot::map) are joined.
+const map_rules& metric_rules_of(const trace_plan& plan,
+                                 const std::string& metric);
 
 /// A number of series for `check`: rows of histograms are estimated, and keyed
 /// maps count with their limit, since nobody knows their keys.

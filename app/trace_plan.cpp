@@ -48,6 +48,8 @@ trace_plan plan_trace(const trace_config& trace, std::string_view script,
   plan.series.maps = plan.script.rules;
   plan.series.other_maps = plan.script.other_maps;
   plan.series.other_scalars = plan.script.other_scalars;
+  plan.series.other_metrics = plan.script.other_metrics;
+  plan.parser.metrics = plan.script.printf.calls;
   plan.parser.keys = plan.script.keys;
   return plan;
 }

@@ -20,13 +20,14 @@ struct trace_ledger {
   counter lost_events{0}; // as bpftrace reports them
   counter helper_errors{0};
   counter map_full{0};
-  counter rejected{0};       // rows that fit no map
-  counter invalid{0};        // records that are none
-  counter printed{0};        // printf and the like
-  counter truncated{0};      // cut at the end of the output
-  counter points{0};         // made from the values
-  counter crash_values{0};   // lost by a crash of one of our actors
-  counter crash_messages{0}; // messages given up after a crash
+  counter rejected{0};        // rows that fit no map
+  counter invalid{0};         // records that are none
+  counter printed{0};         // printf and the like
+  counter printf_rejected{0}; // ... of these: no metrics, where they should be
+  counter truncated{0};       // cut at the end of the output
+  counter points{0};          // made from the values
+  counter crash_values{0};    // lost by a crash of one of our actors
+  counter crash_messages{0};  // messages given up after a crash
   counter actor_restarts{0};
 };
 
@@ -38,9 +39,9 @@ inline void add_ledger(trace_ledger& to, const trace_ledger& more) {
         &trace_ledger::snapshots, &trace_ledger::lost_events,
         &trace_ledger::helper_errors, &trace_ledger::map_full,
         &trace_ledger::rejected, &trace_ledger::invalid, &trace_ledger::printed,
-        &trace_ledger::truncated, &trace_ledger::points,
-        &trace_ledger::crash_values, &trace_ledger::crash_messages,
-        &trace_ledger::actor_restarts})
+        &trace_ledger::printf_rejected, &trace_ledger::truncated,
+        &trace_ledger::points, &trace_ledger::crash_values,
+        &trace_ledger::crash_messages, &trace_ledger::actor_restarts})
     (to.*which).fetch_add((more.*which).load(std::memory_order_relaxed),
                           std::memory_order_relaxed);
   static_assert(sizeof(trace_ledger) == 17 * sizeof(counter),

@@ -58,7 +58,11 @@ enum class map_kind {
   tseries, // std::vector<tseries_value>
   text,    // text_value
   print,   // print() of what is no map (JSON only): exact or text_value
+  metric,  // a line of printf (`printf-metrics`): exact, in metric_unit
 };
+
+/// The values of a `metric` are whole numbers of 1 / metric_unit.
+inline constexpr exact metric_unit = 1'000'000'000;
 
 /// One element of a map. `value` holds the alternative named at its map_kind.
 struct map_entry {
@@ -75,7 +79,9 @@ struct map_entry {
 /// element and text in the next, then it comes as `text` and `value` entries
 /// side by side in one snapshot and `kind` tells that of the first).
 struct snapshot {
-  std::string map; // with its @; empty for print() of what is no map
+  /// With its @; empty for print() of what is no map; for a metric its name,
+  /// and if it has labels `{` their names, separated by commas, `}`.
+  std::string map;
   map_kind kind = map_kind::value;
   std::vector<map_entry> entries; // in print order
   std::uint64_t number = 1;       // the how-manieth print of that map, from 1

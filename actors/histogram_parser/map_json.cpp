@@ -2,6 +2,7 @@
 
 #include "actors/histogram_parser/json_scanner.hpp"
 #include "actors/histogram_parser/key_parts.hpp"
+#include "actors/histogram_parser/printf_metrics.hpp"
 #include "actors/histogram_parser/records.hpp"
 
 #include <algorithm>
@@ -119,7 +120,8 @@ constexpr std::size_t kept_record_bytes_max = 1 << 20;
 
 class json_parser final : public map_parser {
 public:
-  explicit json_parser(parser_options options) : options_{std::move(options)} {
+  explicit json_parser(parser_options options)
+    : options_{std::move(options)}, metrics_{options_.metrics} {
     if (options_.speaks.version) {
       auto fourth = options_.speaks.at_least(0, 24);
       fourth_ = fourth ? known::yes : known::no;
@@ -139,6 +141,7 @@ public:
       take_line(lines.substr(0, end), out);
       lines.remove_prefix(end + 1);
     }
+    metrics_.hand_out(arrival_, out);
   }
 
   void pause(wall_time, parsed&) override {
@@ -156,10 +159,12 @@ public:
         ++counts_.truncated;
     }
     flush_speech(out);
+    metrics_.finish(counts_);
+    metrics_.hand_out(arrival_, out);
   }
 
   std::size_t held_bytes() const override {
-    return speech_.size();
+    return speech_.size() + metrics_.held_bytes();
   }
 
   bool waiting() const override {
@@ -1157,6 +1162,8 @@ private:
 
   void say(std::string_view type, const json_string& text, parsed& out) {
     ++counts_.printed;
+    if (metrics_.on())
+      note_metrics(type, text);
     if (!out.keep_printed)
       return;
     auto begin = speech_.size();
@@ -1177,6 +1184,17 @@ private:
       flush_speech(out);
   }
 
+  void note_metrics(std::string_view type, const json_string& text) {
+    unescaped_.clear();
+    if (text.escaped)
+      unescape(text.raw, unescaped_);
+    auto written = text.escaped ? std::string_view{unescaped_} : text.raw;
+    if (type == "printf")
+      metrics_.call(written, counts_);
+    else // join() ends its line without saying so; errorf is on stderr's side
+      metrics_.foreign(written, type != "time" && type != "cat", counts_);
+  }
+
   void flush_speech(parsed& out) {
     if (speech_.empty())
       return;
@@ -1186,6 +1204,7 @@ private:
   }
 
   parser_options options_;
+  printf_metrics metrics_;
   parser_counts counts_;
   wall_time arrival_{};
   known fourth_ = known::not_yet; // 0.24 or later?

@@ -16,6 +16,8 @@
 //                                     "data": {"events": count} | string}
 //           | {"type": "helper_error" | "runtime_error", ...}
 //           | {"type": "test_result" | "benchmark_result(s)", ...}
+//                   with `printf-metrics` the lines of printf, and only of
+//                   printf, may be values: printf_metrics.hpp has that grammar
 //   maps    = "@name": element | "@name": {[ "key": element, ... ]}
 //   element = map: integer | string | tuple | struct | true | false | null
 //           | hist: [[ row, ... ]]         hist() and lhist() look the same

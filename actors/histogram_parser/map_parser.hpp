@@ -25,6 +25,13 @@ struct key_shape {
   std::vector<bool> integer; // one per part; empty: types are not known
 };
 
+/// `printf-metrics`: what calls of printf are read for metrics.
+enum class metric_calls {
+  off,
+  one_line, // JSON: of a call that wrote several lines none counts
+  lines,    // no text from outside is printed: it may write several
+};
+
 struct parser_options {
   dialect speaks;
   /// A line (text) or record (JSON) longer than this was cut by the line
@@ -35,19 +42,21 @@ struct parser_options {
   /// Text only: a silence after which a print of a keyed scalar map, which
   /// has no end of its own, is over.
   std::chrono::milliseconds pause{50};
+  metric_calls metrics = metric_calls::off;
 };
 
 /// What was seen besides snapshots; sums since the parser was made.
 struct parser_counts {
-  std::uint64_t values = 0;        // rows and scalars in snapshots
-  std::uint64_t snapshots = 0;     //
-  std::uint64_t lost_events = 0;   // the sum of N of "Lost N events"
-  std::uint64_t helper_errors = 0; // failed helpers, all kinds ...
-  std::uint64_t map_full = 0;      // ... of these: an update of a full map
-  std::uint64_t rejected = 0;      // rows that fit no map being parsed
-  std::uint64_t invalid = 0;       // records that are no JSON or of no type
-  std::uint64_t printed = 0;       // printf, time, cat, join, system, print
-  std::uint64_t truncated = 0;     // cut at the end of the output
+  std::uint64_t values = 0;          // rows and scalars in snapshots
+  std::uint64_t snapshots = 0;       //
+  std::uint64_t lost_events = 0;     // the sum of N of "Lost N events"
+  std::uint64_t helper_errors = 0;   // failed helpers, all kinds ...
+  std::uint64_t map_full = 0;        // ... of these: an update of a full map
+  std::uint64_t rejected = 0;        // rows that fit no map being parsed
+  std::uint64_t invalid = 0;         // records that are no JSON or of no type
+  std::uint64_t printed = 0;         // printf, time, cat, join, system, print
+  std::uint64_t printf_rejected = 0; // lines that are no metric (if wanted)
+  std::uint64_t truncated = 0;       // cut at the end of the output
 };
 
 /// What a parser hands out; the caller takes from it and clears it.

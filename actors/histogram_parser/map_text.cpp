@@ -2,6 +2,7 @@
 
 #include "actors/histogram_parser/bucket_label.hpp"
 #include "actors/histogram_parser/key_parts.hpp"
+#include "actors/histogram_parser/printf_metrics.hpp"
 
 #include <algorithm>
 #include <array>
@@ -511,7 +512,8 @@ struct pending_row {
 
 class text_parser final : public map_parser {
 public:
-  explicit text_parser(parser_options options) : options_{std::move(options)} {
+  explicit text_parser(parser_options options)
+    : options_{std::move(options)}, metrics_{options_.metrics} {
     const auto& speaks = options_.speaks;
     if (speaks.version) {
       before_024_ = !speaks.at_least(0, 24);
@@ -530,6 +532,7 @@ public:
       whole_line(lines.substr(0, end));
       lines.remove_prefix(std::min(end + 1, lines.size()));
     }
+    metrics_.hand_out(now_, out);
     out_ = nullptr;
   }
 
@@ -538,12 +541,14 @@ public:
     now = now < now_ ? now_ + options_.pause : now;
     out_ = &out;
     silence(now);
+    metrics_.hand_out(now_, out);
     out_ = nullptr;
   }
 
   void finish(view rest, parsed& out) override {
     out_ = &out;
     end_of_output(rest);
+    metrics_.hand_out(now_, out);
     out_ = nullptr;
   }
 
@@ -812,7 +817,7 @@ private:
     if (read_bar(text, ignored))
       ++counts_.rejected;
     else
-      print_text(text);
+      print_text(text, true);
     after_text_ = true;
   }
 
@@ -1573,9 +1578,13 @@ private:
     after_text_ = false;
   }
 
-  void print_text(view text) {
+  void print_text(view text, bool whole_line = false) {
     ++counts_.printed;
     after_text_ = true;
+    if (metrics_.on() && whole_line)
+      metrics_.line(text, counts_);
+    else if (metrics_.on())
+      metrics_.broken_line(text, counts_);
     if (out_->keep_printed)
       out_->printed.emplace_back(text);
   }
@@ -1699,6 +1708,7 @@ private:
   static constexpr std::size_t rows_max = 8192;
 
   parser_options options_;
+  printf_metrics metrics_;
   parser_counts counts_;
   parsed* out_ = nullptr; // only within a call from outside
 

@@ -33,7 +33,10 @@
 //              [any NL {SP} {"~"} NL]                    before 0.24
 //              place := line ":" columns, followed by the source excerpt, or
 //                       line "-" line, without
-//   other   := what printf, time, cat, join, system and print() of no map wrote
+//   other   := what printf, time, cat, join, system and print() of no map
+//   wrote;
+//              with `printf-metrics` each whole line of it may be a value:
+//              printf_metrics.hpp has that grammar
 //
 // What is not marked has to be guessed; the rules, in this order:
 //

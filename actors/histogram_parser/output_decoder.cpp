@@ -63,6 +63,8 @@ void output_decoder::collect(parsed& out, std::size_t credit, result& into) {
   book(ledger_->rejected, counts.rejected, booked_.rejected);
   book(ledger_->invalid, counts.invalid, booked_.invalid);
   book(ledger_->printed, counts.printed, booked_.printed);
+  book(ledger_->printf_rejected, counts.printf_rejected,
+       booked_.printf_rejected);
   book(ledger_->truncated, counts.truncated, booked_.truncated);
   if (out.attached && !attached_) {
     attached_ = true;

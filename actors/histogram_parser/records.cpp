@@ -37,6 +37,22 @@ void append_integer(exact value, std::string& out) {
   out.append(at, end);
 }
 
+/// In units of 1 / metric_unit, without zeros at its end.
+void append_decimal(exact value, std::string& out) {
+  if (value < 0)
+    out += '-';
+  auto size = value < 0 ? -value : value;
+  append_integer(size / metric_unit, out);
+  auto fraction = size % metric_unit;
+  if (fraction == 0)
+    return;
+  out += '.';
+  for (auto unit = metric_unit / 10; fraction != 0; unit /= 10) {
+    out += static_cast<char>('0' + static_cast<int>(fraction / unit));
+    fraction %= unit;
+  }
+}
+
 void append_bound(const std::optional<std::int64_t>& bound, std::string& out) {
   if (bound)
     append_integer(*bound, out);
@@ -101,8 +117,8 @@ record_frame frame_of(const snapshot& print, const map_entry& entry) {
 
 class value_writer {
 public:
-  value_writer(const record_frame& frame, bool is_map, std::string& out)
-    : frame_(frame), is_map_(is_map), out_(out) {}
+  value_writer(const record_frame& frame, map_kind kind, std::string& out)
+    : frame_(frame), kind_(kind), is_map_(kind != map_kind::print), out_(out) {}
 
   void operator()(const std::vector<bucket>& rows) {
     for (const bucket& row : rows) {
@@ -118,7 +134,13 @@ public:
   }
 
   void operator()(exact value) {
-    number(is_map_ ? "value" : "print", value);
+    if (kind_ == map_kind::metric) {
+      begin("metric");
+      out_ += ",\"value\":";
+      append_decimal(value, out_);
+    } else {
+      number(is_map_ ? "value" : "print", value);
+    }
     end();
   }
 
@@ -175,6 +197,7 @@ private:
   }
 
   const record_frame& frame_;
+  map_kind kind_;
   bool is_map_;
   std::string& out_;
 };
@@ -274,8 +297,7 @@ void append_json_string(std::string_view bytes, std::string& out) {
 void write_records(const snapshot& print, std::string& out) {
   for (const map_entry& entry : print.entries) {
     record_frame frame = frame_of(print, entry);
-    std::visit(value_writer{frame, print.kind != map_kind::print, out},
-               entry.value);
+    std::visit(value_writer{frame, print.kind, out}, entry.value);
   }
 }
 

@@ -16,7 +16,7 @@ namespace bpf2graphite {
 ///   keys      the key parts; bytes that are no UTF-8 show as U+FFFD, as
 ///             Python's decode(errors="replace") puts them
 ///   keys_hex  the parts' exact bytes; only when one of them is no UTF-8
-///   kind      hist, value, stats, tseries, text or print: what this value is
+///   kind      hist, value, stats, tseries, text, print or metric: what this is
 ///             (one print of a text map may hold numbers and text)
 ///   bucket    hist only: inclusive min and max, null at an open end
 ///   value     an exact integer, a string, or the JSON text as it came

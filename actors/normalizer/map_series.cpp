@@ -19,6 +19,8 @@ map_series::map_series(const series_config& config, std::string_view map,
     derived_samples_{config.derived_samples},
     derived_mean_{config.derived_mean}, derived_highest_{
                                           config.derived_highest} {
+  if (!map.empty() && !map.starts_with('@'))
+    unit_ = metric_unit;
   for (const auto p : percentiles_)
     derived_names_.push_back("derived." + percentile_leaf(p));
   if (derived_samples_)

@@ -130,6 +130,7 @@ private:
   bool derived_samples_ = false;
   bool derived_mean_ = false;
   bool derived_highest_ = false;
+  exact unit_ = 1; // scalars are so many times as large
 
   std::deque<key_group> groups_; // a reference to one outlives growth
   std::vector<index> free_;

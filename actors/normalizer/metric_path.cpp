@@ -174,23 +174,48 @@ std::string percentile_leaf(double p) {
   return 'p' + clean_level({buffer.data(), end});
 }
 
+std::string_view metric_name(std::string_view map) {
+  return map.substr(0, map.find('{'));
+}
+
+std::string metric_rule_name(std::string_view name) {
+  std::string result{name};
+  for (auto& c : result)
+    if (!legal(c) || c == '-')
+      c = '_';
+  return result;
+}
+
+std::vector<std::string> metric_labels(std::string_view map) {
+  std::vector<std::string> labels;
+  map.remove_prefix(metric_name(map).size());
+  while (map.size() > 1) {
+    map.remove_prefix(1);
+    const auto end = std::min(map.find_first_of(",}"), map.size());
+    labels.emplace_back(map.substr(0, end));
+    map.remove_prefix(end);
+  }
+  return labels;
+}
+
 metric_path::metric_path(const naming_config& naming, std::string_view trace,
                          const std::vector<std::string>& key_names,
                          std::string_view map)
   : style_{naming.style}, leaf_{naming.buckets}, units_{naming.units},
     prefix_{clean_levels(naming.prefix)},
     host_{host_levels(naming.host, naming.dots)}, trace_{clean_levels(trace)} {
-  if (map.starts_with('@'))
-    map.remove_prefix(1);
-  if (naming.map_level && !map.empty())
-    map_ = clean_level(map);
+  const auto metric = !map.empty() && !map.starts_with('@');
+  if (metric)
+    map_ = clean_levels(metric_name(map));
+  else if (naming.map_level && map.size() > 1)
+    map_ = clean_level(map.substr(1));
   auto fixed = naming.path_template.size();
   for (const auto* name : {&prefix_, &host_, &trace_, &map_})
     fixed += name->size();
   if (fixed > fixed_bytes_max)
     for (auto* name : {&prefix_, &host_, &trace_, &map_})
       *name = shortened(*name, *name, short_bytes);
-  for (const auto& name : key_names) {
+  for (const auto& name : metric ? metric_labels(map) : key_names) {
     auto tag = clean(name, tag_name_bytes_max);
     if (tag == "host" || tag == "le" || tag == "name")
       tag += '_';

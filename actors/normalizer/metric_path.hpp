@@ -49,11 +49,22 @@ std::string row_leaf(const row_bounds& row, bucket_leaf leaf,
 /// `p50`, `p99_9`.
 std::string percentile_leaf(double p);
 
+/// What a printf metric is called: `requests` of snapshot::map
+/// `requests{comm,pid}`; and what its labels are.
+std::string_view metric_name(std::string_view map);
+std::vector<std::string> metric_labels(std::string_view map);
+
+/// What the configuration calls that metric, whose keys hold only letters,
+/// digits and `_`: all else is `_`.
+std::string metric_rule_name(std::string_view name);
+
 /// The paths of one map of one trace.
 class metric_path {
 public:
   /// `map` with its @. `key_names` name the tags of the key's parts; those
-  /// without a name are `key1`, `key2` ...
+  /// without a name are `key1`, `key2` ... A printf metric's name takes the
+  /// place of the map (whatever `map-level` says; a dot begins a level), and
+  /// its labels that of `key_names`.
   ///
   /// The path style follows the template; parts that are empty vanish with
   /// their dot. A template without `{bucket}` gets it as its last level, or

@@ -67,6 +67,11 @@ struct map_rules {
   friend bool operator==(const map_rules&, const map_rules&) = default;
 };
 
+/// Of a printf metric: what falls counts from zero again, alone.
+inline map_rules metric_rules(accumulation how) {
+  return {.how = how, .resets = false, .deletes_keys = true, .top = true};
+}
+
 struct slots_config {
   std::chrono::seconds resolution{15}; // > 0
   std::chrono::milliseconds grace{1000};
@@ -90,6 +95,9 @@ struct series_config {
   std::map<std::string, map_rules, std::less<>> maps;
   map_rules other_maps{.how = accumulation::cleared};
   map_rules other_scalars{.how = accumulation::last};
+  /// Printf metrics: by their name without labels in `maps`, else this. A line
+  /// speaks of its own key only: of no other may be said that it vanished.
+  map_rules other_metrics = metric_rules(accumulation::last);
   std::vector<std::string> keys; // names of the key parts, for tags
   /// Patterns for keys, as the shell's: `*` any bytes, `?` one byte, all else
   /// itself; a pattern has to fit a key part from end to end, as bpftrace

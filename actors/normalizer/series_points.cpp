@@ -140,9 +140,10 @@ bool map_series::emit_values(key_group& of, std::vector<metric>& out,
       put(of.leaves[1], ratio(value, samples), out);
     put(of.leaves[2], value, out);
   } else if (from_->rules().how == accumulation::mean && samples != 0) {
-    put(of.leaves[0], ratio(value, samples), out);
+    put(of.leaves[0], ratio(value, samples * unit_), out);
   } else {
-    put(of.leaves[0], value, out);
+    put(of.leaves[0], unit_ == 1 ? metric_value{value} : ratio(value, unit_),
+        out);
   }
   return true;
 }

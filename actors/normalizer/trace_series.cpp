@@ -90,9 +90,23 @@ void trace_series::closed(wall_time at) {
 
 const map_rules& trace_series::rules_of(const std::string& map,
                                         bool rows) const {
-  if (const auto known = config_.maps.find(map); known != config_.maps.end())
+  const auto metric = !map.empty() && map.front() != '@';
+  const auto known = metric
+                       ? config_.maps.find(metric_rule_name(metric_name(map)))
+                       : config_.maps.find(map);
+  if (known != config_.maps.end())
     return known->second;
+  if (metric)
+    return config_.other_metrics;
   return rows ? config_.other_maps : config_.other_scalars;
+}
+
+std::optional<key_filter>
+trace_series::filter_of(const std::string& map) const {
+  const auto labels = metric_labels(map);
+  if (labels.empty())
+    return std::nullopt;
+  return key_filter{labels, config_.keep_keys, config_.drop_keys};
 }
 
 trace_series::map_state* trace_series::state_of(const snapshot& print) {
@@ -101,9 +115,10 @@ trace_series::map_state* trace_series::state_of(const snapshot& print) {
   if (maps_.size() == maps_max || print.map.size() > map_name_bytes_max)
     return nullptr;
   const auto& rules = rules_of(print.map, print.kind == map_kind::hist);
-  auto map = std::make_unique<map_state>(map_state{
-    print.map, map_slots{config_.slots, rules, config_.max_series},
-    std::make_unique<map_series>(config_, print.map, budget_, total_)});
+  auto map = std::make_unique<map_state>(
+    map_state{print.map, map_slots{config_.slots, rules, config_.max_series},
+              std::make_unique<map_series>(config_, print.map, budget_, total_),
+              filter_of(print.map)});
   if (opened_ms_)
     map->slots.opened(*opened_ms_);
   return maps_.emplace(print.map, std::move(map)).first->second.get();
@@ -121,7 +136,8 @@ void trace_series::add(const snapshot& print) {
   else if (!rules_of(print.map, rows).wanted)
     counts_.dropped_unwanted += values;
   else if (auto* map = state_of(print))
-    map->slots.add(print, filter_, floor_, counts_);
+    map->slots.add(print, map->filter ? *map->filter : filter_, floor_,
+                   counts_);
   else
     counts_.dropped_keys += values;
   work.done();
@@ -170,6 +186,7 @@ void trace_series::reconfigure(series_config config, wall_time now,
     floor_ = boundary_from(std::max(floor_, newest_slot_ + 1));
   for (auto& [name, map] : maps_) {
     auto& slots = map->slots;
+    map->filter = filter_of(name);
     const auto& rules = rules_of(name, slots.shape() == value_shape::rows);
     if (rules.how != slots.rules().how)
       send(*map, ms_of(now), true, out);

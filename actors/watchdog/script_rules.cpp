@@ -1,5 +1,7 @@
 #include "actors/watchdog/script_rules.hpp"
 
+#include "actors/normalizer/metric_path.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -324,16 +326,55 @@ void warn_of(const script_map& map, const map_plan& plan,
     warn("holds text, of which nothing can be sent");
 }
 
+/// What `accumulate` calls a metric: it has no dots, colons and hyphens.
+std::string metric_rule(std::string_view metric) {
+  return metric_rule_name(metric_name(metric));
+}
+
+void plan_metrics(const script_facts& facts, const script_rules_config& config,
+                  script_plan& plan) {
+  plan.printf.calls = metric_calls::off;
+  if (config.accumulate)
+    plan.other_metrics = metric_rules(*config.accumulate);
+  if (!config.printf_metrics)
+    return;
+  // Of a script that could not be read nothing is known.
+  plan.printf = judge_formats(facts);
+  if (facts.error)
+    plan.printf.calls = metric_calls::one_line;
+  for (auto& [name, how] : config.accumulate_by_map)
+    plan.rules[map_name_of(name).substr(1)] = metric_rules(how);
+  for (auto line : plan.printf.refused_calls)
+    plan.warnings.push_back(
+      "printf at line " + std::to_string(line)
+      + ": it writes several lines at once, and the script prints text (%s): "
+        "in JSON such a call is not taken, since a line could be forged by "
+        "that text; write a printf for each line");
+}
+
+bool names_metric(const script_plan& plan, const std::string& map) {
+  return std::any_of(plan.printf.lines.begin(), plan.printf.lines.end(),
+                     [&](auto& line) {
+                       return line.open
+                              || (!line.metric.empty()
+                                  && metric_rule(line.metric) == map.substr(1));
+                     });
+}
+
 /// The output that is most the script's own: not a headline of BEGIN.
 const text_output* main_output(const script_facts& facts) {
   auto headline = [&](const text_output& output) {
     return output.body < facts.bodies.size()
            && facts.bodies[output.body].only(probe_kind::begin);
   };
-  auto found =
-    std::find_if_not(facts.outputs.begin(), facts.outputs.end(), headline);
-  if (found != facts.outputs.end())
-    return &*found;
+  const text_output* found = nullptr;
+  for (auto& output : facts.outputs)
+    if (!headline(output)
+        && (!found
+            || (found->function != "printf" && output.function == "printf")))
+      found = &output;
+  if (found)
+    return found;
   return facts.outputs.empty() ? nullptr : &facts.outputs.front();
 }
 
@@ -386,6 +427,7 @@ script_plan plan_script(std::string_view script, const script_facts& facts,
   auto prints = append_prints(script, facts, {config.print_every, config.maps});
   plan.program = std::move(prints.program);
   plan.appended_probe = std::move(prints.probe);
+  plan_metrics(facts, config, plan);
   if (facts.error) {
     auto where = std::to_string(facts.error->at.line) + ":"
                  + std::to_string(facts.error->at.column) + ": "
@@ -408,7 +450,8 @@ script_plan plan_script(std::string_view script, const script_facts& facts,
     if (!facts.find(map_name_of(name)))
       plan.errors.push_back(no_such_map("maps", map_name_of(name), facts));
   for (auto& [name, how] : config.accumulate_by_map)
-    if (!facts.find(map_name_of(name)))
+    if (!facts.find(map_name_of(name))
+        && !names_metric(plan, map_name_of(name)))
       plan.errors.push_back(
         no_such_map("accumulate", map_name_of(name), facts));
   bool wanted = false;

@@ -7,6 +7,7 @@
 
 #include "actors/histogram_parser/map_parser.hpp"
 #include "actors/watchdog/print_every.hpp"
+#include "actors/watchdog/printf_formats.hpp"
 #include "actors/watchdog/script_scanner.hpp"
 
 #include <chrono>
@@ -55,6 +56,10 @@ struct script_plan {
   /// (hist cleared, others last, or as `accumulate` says).
   map_rules other_maps{.how = accumulation::cleared};
   map_rules other_scalars{.how = accumulation::last};
+  /// `printf-metrics`: what the script's printf will be read for (`calls` is
+  /// off when it is not on), and for metrics that are not in `rules`, how.
+  printf_formats printf;
+  map_rules other_metrics = metric_rules(accumulation::last);
   /// The script could not be read; bpftrace may still run it.
   std::optional<script_error> unreadable;
   /// `check` and reload refuse a script with errors.

@@ -307,6 +307,48 @@ TEST(ScriptPlan, RefuseAScriptThatCanNeverPrintAnything) {
   EXPECT_EQ(plan_script("k:f { $x = 1; }", printing).errors.size(), 1u);
 }
 
+TEST(ScriptPlan, TellWhatPrintfMetricsBecome) {
+  script_rules_config config;
+  config.printf_metrics = true;
+  config.accumulate_by_map = {{"@net_tx", accumulation::max}};
+  auto script = "k:f { printf(\"net.tx{dev=%d} %d\\n\", 1, 2); }";
+  auto plan = plan_script(script, config);
+  EXPECT_EQ(plan.errors, std::vector<std::string>{});
+  EXPECT_EQ(plan.rules.at("net_tx").how, accumulation::max);
+  EXPECT_FALSE(plan.rules.at("net_tx").resets);
+  EXPECT_EQ(plan.other_metrics.how, accumulation::last);
+  EXPECT_EQ(plan.printf.calls, metric_calls::lines);
+  ASSERT_EQ(plan.printf.lines.size(), 1u);
+  EXPECT_EQ(plan.printf.lines[0].metric, "net.tx{dev}");
+  config.accumulate_by_map = {{"@net_rx", accumulation::max}};
+  EXPECT_EQ(plan_script(script, config).errors.size(), 1u);
+  config.accumulate_by_map.clear();
+  config.accumulate = accumulation::cumulative;
+  EXPECT_EQ(plan_script(script, config).other_metrics.how,
+            accumulation::cumulative);
+  config.printf_metrics = false;
+  EXPECT_EQ(plan_script(script, config).printf.calls, metric_calls::off);
+  EXPECT_EQ(plan_script(script, config).errors.size(), 1u);
+}
+
+TEST(ScriptPlan, ReadNoForgeableCallsOfAScriptThatCannotBeRead) {
+  script_rules_config config;
+  config.printf_metrics = true;
+  auto plan = plan_script("k:f { printf(\"x 1\\ny 2\\n\"); ", config);
+  EXPECT_TRUE(plan.unreadable);
+  EXPECT_EQ(plan.printf.calls, metric_calls::one_line);
+}
+
+TEST(ScriptPlan, WarnOfPrintfCallsThatAreNotTaken) {
+  script_rules_config config;
+  config.printf_metrics = true;
+  auto plan = plan_script(
+    "k:f { printf(\"x 1\\ny 2\\n\"); printf(\"z{c=%s} 1\\n\", comm); }",
+    config);
+  ASSERT_EQ(plan.warnings.size(), 1u);
+  EXPECT_TRUE(plan.warnings[0].starts_with("printf at line 1: it writes"));
+}
+
 TEST(ScriptPlan, WarnOfWhatLosesOrChangesValues) {
   struct warned {
     std::string script;
