@@ -63,6 +63,9 @@ struct map_rules {
   /// is not known. bpftrace shows nothing of an empty map, so a print after a
   /// long time without one still speaks of no more than this.
   std::chrono::milliseconds print_period{0};
+  /// Only END resets the map, and END prints it with a divisor: what falls is
+  /// that print, not the map, and its values are no part of any sum.
+  bool divided_in_end = false;
 
   friend bool operator==(const map_rules&, const map_rules&) = default;
 };

@@ -210,6 +210,11 @@ void map_slots::add_cumulative(map_slot& slot, series_counts& counts) {
     ++matched;
     any_fell = any_fell || fell(entry, old.last);
   }
+  if (any_fell && rules_.divided_in_end) {
+    for (auto i = std::size_t{0}; i < now_.used; ++i)
+      counts.dropped_inconsistent += now_.entries[i].values;
+    return;
+  }
   const auto vanished = !rules_.top && !partial_ && matched < baselines_used_;
   const auto deleted = !rules_.resets && rules_.deletes_keys;
   if (any_fell || vanished) {

@@ -316,6 +316,9 @@ void warn_of(const script_map& map, const map_plan& plan,
   if (!divided.empty())
     warn("printed with a divisor (" + lines_of(divided)
          + "): the values are sent as they are printed, divided");
+  if (plan.rules.divided_in_end)
+    warn("END prints it with a divisor: what was counted since the print "
+         "before is not sent");
   bool text = has(map, map_action::assign);
   for (auto& use : map.uses)
     if (use.action == map_action::assign)
@@ -479,6 +482,17 @@ script_plan plan_script(std::string_view script, const script_facts& facts,
     rules.top = any_use(map, [](auto& use) {
       return use.action == map_action::print && use.top;
     });
+    rules.divided_in_end =
+      !has(map, map_action::lhist)
+      && any_use(map,
+                 [&](auto& use) {
+                   return use.action == map_action::print && use.divided
+                          && in_end(use, facts);
+                 })
+      && !any_use(map, [&](auto& use) {
+           return is_reset(use, facts) && !in_end(use, facts)
+                  && !in_begin(use, facts);
+         });
     rules.printed_in_end =
       facts.prints_maps_on_exit && any_use(map, [&](auto& use) {
         return use.action == map_action::print && in_end(use, facts)

@@ -110,6 +110,20 @@ protected:
   std::unique_ptr<trace_series> series_;
 };
 
+TEST_F(TraceSeries, TakesNoValueFromAPrintOfEndThatIsDivided) {
+  config.maps["@m"] = map_rules{.how = accumulation::cumulative,
+                                .top = true,
+                                .printed_in_end = true,
+                                .wanted = true,
+                                .divided_in_end = true};
+  print(1, {entry({"a"}, 100), entry({"b"}, 700)});
+  print(2, {entry({"a"}, 300), entry({"b"}, 1000)});
+  print(2.1, {entry({"b"}, 10)}); // END { print(@m, 1, 100); clear(@m); }
+  EXPECT_EQ(drain(3), (lines{"h.t.m.a 300 0", "h.t.m.b 1000 0"}));
+  EXPECT_EQ(series().counts().dropped_inconsistent, 1u);
+  EXPECT_EQ(series().counts().resets, 0u);
+}
+
 TEST_F(TraceSeries, AddsThePrintsOfASlot) {
   print(1, {entry({}, {{4, 7, 1}, {8, 15, 2}})});
   print(2, {entry({}, {{4, 7, 3}})});
