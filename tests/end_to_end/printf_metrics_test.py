@@ -89,6 +89,17 @@ class PrintfMetrics(scenario.Scenario):
                       "p.each.KEY.KEY"):
             self.assertIn(words, done.stdout)
 
+    def test_check_refuses_a_metric_that_is_called_like_a_map(self):
+        script = self.write("x.bt", "interval:s:1 { @x = count(); print(@x);"
+                                    ' printf("x %d\\n", 1); }')
+        config = self.write("c.conf", f"""
+            traces {{ p {{ script = "{script}", printf-metrics = true }} }}""")
+        done = subprocess.run(
+            [scenario.program("binary"), "check", "--config", config],
+            capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(78, done.returncode)
+        self.assertIn("metric x and", done.stderr)
+
 
 if __name__ == "__main__":
     scenario.main()
