@@ -61,6 +61,7 @@ add_scenario(fault_carbon)
 # Puppet takes two seconds to do nothing, and ten times that when all is busy.
 set_tests_properties(end_to_end.puppet PROPERTIES TIMEOUT 600)
 add_scenario(printf_metrics)
+add_scenario(tools)
 if(BPF2GRAPHITE_TEST_HOOKS)
   add_scenario(actor_crash sanitized)
   add_scenario(fault_flood)

@@ -1,9 +1,10 @@
 // Runs the real bpftrace and keeps what it prints: the truth of a test.
 //
-// Takes bpftrace's command line. A script (a path or `-e TEXT`) with a comment
-// `//tee FILE` makes it keep a copy of standard output in FILE.000, FILE.001
-// and so on, one file a process; without one it becomes bpftrace. Bytes are
-// kept before they are passed on, so what a reader got is always in the file.
+// Takes bpftrace's command line. A script (a path, `-` or `-e TEXT`) with a
+// comment `//tee FILE` makes it keep a copy of standard output in FILE.000,
+// FILE.001 and so on, one file a process; without one it becomes bpftrace.
+// Bytes are kept before they are passed on, so what a reader got is always in
+// the file.
 //
 // The child has a process group of its own and gets each SIGINT and SIGTERM
 // from here exactly once, whether a signal was sent to us or to our group. It
@@ -11,6 +12,7 @@
 // its last byte was passed on.
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,11 +41,35 @@ extern "C" void pass_on(int signal) {
   ::_exit(2);
 }
 
+/// All of standard input, which can be read once more then.
+std::string take_input() {
+  std::string text;
+  std::array<char, 4096> bytes{};
+  for (;;) {
+    const auto n = ::read(0, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      break;
+    text.append(bytes.data(), static_cast<std::size_t>(n));
+  }
+  const int copy = ::memfd_create("script", 0);
+  if (copy < 0
+      || ::write(copy, text.data(), text.size())
+           != static_cast<ssize_t>(text.size())
+      || ::lseek(copy, 0, SEEK_SET) != 0 || ::dup2(copy, 0) != 0)
+    give_up("script");
+  ::close(copy);
+  return text;
+}
+
 /// The file named by `//tee FILE` in the script; empty when there is none.
 std::string file_to_keep(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     std::string script = argv[i];
-    if (script.find("//tee ") == script.npos) {
+    if (script == "-") {
+      script = take_input();
+    } else if (script.find("//tee ") == script.npos) {
       std::ifstream in{script, std::ios::binary};
       script.assign(std::istreambuf_iterator<char>{in}, {});
     }
