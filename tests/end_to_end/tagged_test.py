@@ -18,8 +18,7 @@ from carbon import Carbon  # noqa: E402
 from daemon import Daemon  # noqa: E402
 
 SCRIPT = r"""//fake record path={record}
-//fake hist map=@usecs keys=bash,7;tmux:\x20server,8 values=4:3,neg:2 every=300
-//fake hist map=@usecs keys=bash,7 values=64:1 every=500
+//fake hist map=@usecs keys={keys} values=4:3,64:1,neg:2 every=300
 //fake count map=@calls value=5 every=300 kind=cumulative
 tracepoint:a:b {{ @usecs[comm, pid] = hist(args->x); @calls = count(); }}
 interval:ms:300 {{ print(@usecs); clear(@usecs); print(@calls); }}
@@ -75,7 +74,8 @@ class Tagged(scenario.Scenario):
         record = self.path("record")
         daemon = self.must_end(Daemon(
             self.folder, {"tagged": {
-                "script": self.write("tagged.bt", SCRIPT.format(record=record)),
+                "script": self.write("tagged.bt", SCRIPT.format(
+                    record=record, keys=r"bash,7;tmux:\x20server,8")),
                 "program": scenario.program("fake_bpftrace"),
                 "keys": ["comm", "pid"], "style": "tags"}}, carbon.port))
         begun = time.monotonic()
