@@ -68,7 +68,8 @@ void last_words::start_over() {
 bool is_loss(std::string_view line) {
   // Up to 0.20, since then: src/attached_probe.cpp and src/bpftrace.cpp.
   for (std::string_view words :
-       {"WARNING: could not attach probe", "WARNING: Unable to attach probe"})
+       {"WARNING: could not attach probe", "WARNING: Unable to attach probe",
+        "WARNING: Could not read symbols from"})
     if (line.find(words) != std::string_view::npos)
       return true;
   return false;

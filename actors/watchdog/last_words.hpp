@@ -71,8 +71,9 @@ private:
 /// container and means nothing on kernels since 5.11.
 bool is_noise(std::string_view line);
 
-/// A probe was not attached and bpftrace runs on without it: what that trace
-/// should count will be missing.
+/// A probe was not attached, or the names that a `*` stands for cannot be read,
+/// and bpftrace runs on without it: what that trace should count will be
+/// missing.
 bool is_loss(std::string_view line);
 
 } // namespace bpf2graphite

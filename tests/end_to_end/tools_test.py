@@ -32,6 +32,8 @@ CLEAR = (
     (r"tracepoint not found|No matches for tracepoint", "no such tracepoint"),
     (r"No probes to attach|[Ee]rror attaching probe: '\w+:"
      r"|could not attach probe \w+:", "no such probe on this kernel"),
+    (r"Could not read symbols from .*available_filter_functions",
+     "no function names for its wildcard"),
     (r"does not contain a field named", "another kernel's structures"),
     (r"[Ii]nclude headers|file not found|Unknown struct|Cannot resolve unknown"
      r" type", "needs kernel headers"),
@@ -184,8 +186,9 @@ class Tools(scenario.Scenario):
             log = daemon.log()
             ends = re.findall(rf'trace "{name}": bpftrace: (.*); failing', log)
             left = re.findall(rf'warning: trace "{name}": bpftrace: '
-                              r"(WARNING: could not attach .*)", log)
-            return ends[-1] if ends else "; ".join(left)
+                              r"(WARNING: could not attach .*"
+                              r"|WARNING: Could not read symbols .*)", log)
+            return ends[-1] if ends else "; ".join(dict.fromkeys(left))
 
         try:
             scenario.wait_until(

@@ -91,6 +91,17 @@ TEST(LastWords, ForgetsTheWordsOfTheOneBefore) {
   EXPECT_EQ(said.add("new\n", start), (words{"new"}));
 }
 
+TEST(Loss, IsAProbeThatIsNotAttached) {
+  for (auto* line :
+       {"WARNING: could not attach probe kprobe:vfs_create, skipping.",
+        "WARNING: Unable to attach probe: kprobe:nothing. Skipping.",
+        "WARNING: Could not read symbols from "
+        "/sys/kernel/debug/tracing/available_filter_functions: Operation not "
+        "permitted"})
+    EXPECT_TRUE(is_loss(line)) << line;
+  EXPECT_FALSE(is_loss("stdin:1-2: WARNING: x is not traceable"));
+}
+
 TEST(Noise, IsTheComplaintThatEveryStartBrings) {
   EXPECT_TRUE(is_noise("ERROR: Unknown error -1: couldn't set RLIMIT_MEMLOCK "
                        "for bpftrace. If your program is not loading, ..."));
