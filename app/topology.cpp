@@ -425,10 +425,11 @@ topology::topology(topology_environment env)
                                          .now = wall_clock_now,
                                          .log = env_.log("batcher: ", ""),
                                          .fault = env_.fault,
-                                         .times = [this] {
-                                           std::lock_guard guard{mutex_};
-                                           return times_;
-                                         },
+                                         .times =
+                                           [this] {
+                                             std::lock_guard guard{mutex_};
+                                             return times_;
+                                           },
                                          .since_boot = since_boot});
   for (const auto& trace : settings.traces)
     if (trace.enabled)
@@ -453,7 +454,9 @@ topology::queues_of(const config& settings) const {
   return all;
 }
 
-topology::~topology() = default;
+topology::~topology() {
+  caf::anon_send_exit(pinger_, caf::exit_reason::kill);
+}
 
 std::string topology::probe_path() const {
   auto naming = env_.settings.defaults.naming;
@@ -914,13 +917,21 @@ std::string topology::status_line() const {
 }
 
 void topology::ping(std::function<void()> answered) {
-  env_.actors.spawn([root = root_, &io = env_.io.io(),
-                     answered =
-                       std::move(answered)](caf::event_based_actor* self) {
-    self->request(root, caf::infinite, ping_atom_v)
-      .then([&io, answered](caf::ok_atom) { boost::asio::post(io, answered); },
-            [](const caf::error&) {});
-  });
+  answered_ = std::move(answered);
+  // One for all pings: the end of an actor wakes CAF's clock up.
+  if (!pinger_)
+    pinger_ =
+      env_.actors.spawn([this, root = root_, &io = env_.io.io()](
+                          caf::event_based_actor* self) -> caf::behavior {
+        auto deliver = [this, &io](caf::ok_atom) {
+          boost::asio::post(io, [this] { answered_(); });
+        };
+        return {[=](ping_atom) {
+          self->request(root, caf::infinite, ping_atom_v)
+            .then(deliver, [](const caf::error&) {});
+        }};
+      });
+  caf::anon_send(pinger_, ping_atom_v);
 }
 
 } // namespace bpf2graphite

@@ -160,6 +160,8 @@ private:
   std::unique_ptr<batch_queue> queue_;
   std::unique_ptr<batcher_environment> batcher_;
   caf::actor root_;
+  caf::actor pinger_;
+  std::function<void()> answered_; // to the ping under way; io thread
   bool stopping_ = false;
   std::unique_ptr<reload_order> reloading_;
   std::atomic<std::int64_t> accepted_at_{0}; // wall clock, seconds; 0: never
