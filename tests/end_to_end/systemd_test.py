@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The shipped unit under a real systemd: it starts, real bpftrace works with
 the privileges that it leaves, and whatever dies comes back or stays away as it
-should. Rows 25, 30 and 36 of the fault matrix."""
+should. Rows 25, 30, 34 and 36 of the fault matrix."""
 
 import pathlib
 import random
@@ -229,6 +229,38 @@ class Systemd(scenario.Scenario):
             and self.system.show(UNIT, "ActiveState") == "active",
             30, "systemd has started it again")
         return seconds
+
+    def test_row_34_a_daemon_that_hangs_is_started_again(self):
+        self.configure({"faked": self.fake(
+            "faked", "//fake hist map=@u values=8:1 every=200\n")})
+        self.drop_in("soon", "[Service]\nWatchdogSec=3s\nRestartSec=100ms\n"
+                     "Environment=BPF2GRAPHITE_TEST_BLOCK=io\n")
+        self.start()
+        first = self.system.main_pid(UNIT)
+        # Well beyond the limit: as long as it answers, nothing happens to it.
+        scenario.wait_until(
+            lambda: len({line.timestamp for line in self.receiver.taken()})
+            >= 8, 60, "values of eight slots of a second")
+        self.assertEqual(first, self.system.main_pid(UNIT))
+        with open(scenario.program("binary"), "rb") as file:
+            hook = b"BPF2GRAPHITE_TEST_BLOCK" in file.read()
+        # Without the hook: stopped, it answers no more than when blocked.
+        with row(34, "under systemd") as report:
+            begun = time.monotonic()
+            self.system.systemctl("kill", "--kill-whom=main", "-s",
+                                  "USR1" if hook else "STOP", UNIT)
+            scenario.wait_until(
+                lambda: self.system.main_pid(UNIT) not in (0, first)
+                and self.system.show(UNIT, "ActiveState") == "active",
+                60, "systemd has started it again")
+            report.figure("blocked", "io thread" if hook else "process")
+            report.figure("WatchdogSec", 3, "s")
+            report.figure("started again after", time.monotonic() - begun,
+                          "s", at_most=4)
+        self.assertIn("Watchdog timeout", self.journal.log())
+        self.assertEqual("1", self.system.show(UNIT, "NRestarts"))
+        self.wait_for_more("faked")
+        self.assertEqual({}, self.receiver.conflicts())
 
     def test_a_reload_keeps_the_process_and_takes_the_new_file(self):
         one = {"faked": self.fake(
