@@ -44,7 +44,7 @@ inline void add_ledger(trace_ledger& to, const trace_ledger& more) {
         &trace_ledger::crash_messages, &trace_ledger::actor_restarts})
     (to.*which).fetch_add((more.*which).load(std::memory_order_relaxed),
                           std::memory_order_relaxed);
-  static_assert(sizeof(trace_ledger) == 17 * sizeof(counter),
+  static_assert(sizeof(trace_ledger) == 18 * sizeof(counter),
                 "name the new one above");
 }
 
