@@ -46,7 +46,7 @@ const schema_row rows[] = {
   {{"graphite", "interval", kind::duration, "15s", s, h},
    [](target t) { return config_field{&t.all->batcher.interval}; }},
   {{"graphite", "delivery", kind::choice, "\"confirmed\"", 0, 0,
-    "confirmed|streaming", rule::any, false, "streaming"},
+    "confirmed|streaming"},
    [](target t) { return config_field{&t.all->graphite.delivery}; }},
   {{"graphite", "buffer", kind::size, "\"64MiB\"", 16 * kib, 64 * gib},
    [](target t) { return config_field{&t.all->batcher.buffer_bytes_max}; }},

@@ -46,7 +46,8 @@ struct delivery_report {
   /// `accepted`: when; `lost`: when the attempt that failed began.
   steady_time at{};
   std::size_t parked = 0; // with `accepted`: points left out, refused alone
-  /// With `accepted` and `parked`: the batch without what was parked.
+  /// With `accepted`: what the peer has read, which is the batch without what
+  /// was parked.
   std::shared_ptr<const std::string> lines;
 };
 

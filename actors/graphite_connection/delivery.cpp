@@ -1,470 +1,190 @@
 #include "actors/graphite_connection/delivery.hpp"
 
-#include <algorithm>
-#include <cassert>
+#include <utility>
+#include <variant>
 
 namespace bpf2graphite {
-namespace {
-
-using std::chrono::duration_cast;
-using std::chrono::milliseconds;
-
-// 0.25 s doubled so often is beyond any cap.
-constexpr int doublings_max = 20;
-
-std::string seconds_text(milliseconds time) {
-  auto ms = time.count();
-  auto text = std::to_string(ms / 1000);
-  if (ms % 1000 != 0) {
-    auto rest = std::to_string(1000 + ms % 1000).substr(1);
-    while (rest.back() == '0')
-      rest.pop_back();
-    text += "." + rest;
-  }
-  return text + " s";
-}
-
-} // namespace
 
 delivery::delivery(const graphite_config& config, std::size_t destination,
                    std::size_t addresses, std::string probe_path,
                    destination_ledger& books)
-  : config_{config}, destination_{destination},
-    probe_path_{std::move(probe_path)}, books_{&books},
-    bad_until_(std::max<std::size_t>(addresses, 1)) {}
+  : config_{config}, attempts_{config, destination, addresses, books},
+    confirmed_{config, std::move(probe_path), attempts_}, streaming_{config,
+                                                                     attempts_},
+    mode_{config.delivery == delivery_mode::confirmed ? mode::confirmed
+                                                      : mode::streaming} {}
 
 delivery_actions delivery::adopt(steady_time now) {
   actions_.clear(); // of a call that did not come to its end
-  if (phase_ != phase::resting)
-    actions_.emplace_back(wire_close{attempt_});
-  phase_ = phase::resting;
   asked_ = false;
   finishing_ = false;
-  go_on(now);
-  return take();
-}
-
-delivery_actions delivery::redirect(steady_time now) {
-  if (phase_ != phase::resting)
-    actions_.emplace_back(wire_close{attempt_});
-  phase_ = phase::resting;
-  not_before_ = now;
-  refusals_ = 0;
-  failures_ = 0;
-  hunt_.reset();
-  std::fill(bad_until_.begin(), bad_until_.end(), steady_time{});
-  if (batch_)
-    go_on(now);
-  return take();
+  backlog_.clear(); // the queue gives it again
+  take(mode_ == mode::confirmed ? confirmed_.adopt(now) : streaming_.adopt(now),
+       now);
+  return result(now);
 }
 
 delivery_actions delivery::offer(metric_batch batch, steady_time now) {
-  assert(!batch_ && "a batch is offered once, when it was asked for");
   asked_ = false;
-  refusals_ = 0;
-  hunt_.reset();
-  batch_ = std::move(batch);
-  go_on(now);
-  return take();
+  // Whoever asked may have got one from the backlog meanwhile.
+  if (mode_ == mode::confirmed && confirmed_.busy())
+    backlog_.push_back(std::move(batch));
+  else
+    take(mode_ == mode::confirmed ? confirmed_.offer(std::move(batch), now)
+                                  : streaming_.offer(std::move(batch), now),
+         now);
+  return result(now);
 }
 
 delivery_actions delivery::wire(const wire_event& event, steady_time now,
                                 double random) {
-  if (event.attempt != attempt_ || phase_ == phase::resting)
-    return {};
-  auto sent = phase_ == phase::sending || phase_ == phase::settling
-              || phase_ == phase::confirming;
-  switch (event.kind) {
-    case wire_event_kind::connected:
-      if (phase_ == phase::connecting)
-        connected(now);
-      break;
-    case wire_event_kind::acknowledged:
-      if (phase_ == phase::sending && event.bytes >= sent_->size()) {
-        phase_ = phase::settling;
-        until_ = now + config_.confirm_delay;
-      }
-      break;
-    case wire_event_kind::peer_closed:
-      if (phase_ == phase::confirming && event.after_half_close)
-        accepted(now);
-      else
-        lose(sent ? "closed the connection instead of reading"
-                  : "closed the idle connection",
-             sent, now, random);
-      break;
-    case wire_event_kind::reset:
-      lose(event.reason, sent, now, random);
-      break;
-    case wire_event_kind::failed:
-      lose(event.reason, false, now, random);
-      break;
-  }
-  return take();
+  take(mode_ == mode::confirmed ? confirmed_.wire(event, now, random)
+                                : streaming_.wire(event, now, random),
+       now);
+  return result(now);
 }
 
 delivery_actions delivery::time_passed(steady_time now, double random) {
-  switch (phase_) {
-    case phase::settling:
-      if (now >= until_) {
-        phase_ = phase::confirming;
-        until_ = now + config_.confirm_timeout;
-        actions_.emplace_back(wire_half_close{attempt_});
-      }
-      break;
-    case phase::confirming:
-      if (now >= until_)
-        lose("has all bytes but did not confirm them within "
-               + seconds_text(config_.confirm_timeout),
-             false, now, random);
-      break;
-    case phase::resting:
-      if (batch_)
-        go_on(now);
-      break;
-    case phase::connecting:
-    case phase::ready:
-    case phase::sending:
-      break; // the wire has deadlines of its own
-  }
-  return take();
+  take(mode_ == mode::confirmed ? confirmed_.time_passed(now, random)
+                                : streaming_.time_passed(now, random),
+       now);
+  return result(now);
 }
 
 std::optional<steady_time> delivery::deadline() const {
-  switch (phase_) {
-    case phase::settling:
-    case phase::confirming:
-      return until_;
-    case phase::resting:
-      if (batch_)
-        return not_before_;
-      return std::nullopt;
-    case phase::connecting:
-    case phase::ready:
-    case phase::sending:
-      break;
-  }
-  return std::nullopt;
+  return mode_ == mode::confirmed ? confirmed_.deadline()
+                                  : streaming_.deadline();
 }
 
-delivery_actions delivery::finish() {
+delivery_actions delivery::finish(steady_time now) {
   finishing_ = true;
-  if (!batch_ && phase_ != phase::resting) {
-    actions_.emplace_back(wire_close{attempt_});
-    phase_ = phase::resting;
-  }
-  return take();
+  take(mode_ == mode::confirmed ? confirmed_.finish() : streaming_.finish(now),
+       now);
+  return result(now);
 }
 
 delivery_actions delivery::abandon() {
-  if (phase_ != phase::resting)
-    actions_.emplace_back(wire_close{attempt_});
-  phase_ = phase::resting;
-  batch_.reset();
-  hunt_.reset();
-  sent_.reset();
-  return take();
+  backlog_.clear();
+  return mode_ == mode::confirmed ? confirmed_.abandon() : streaming_.abandon();
 }
 
 bool delivery::valid() const {
-  if (address_ >= bad_until_.size() || (hunt_ && !batch_))
-    return false;
-  if (batch_ && batch_->lines == nullptr)
-    return false;
-  auto sent = phase_ == phase::sending || phase_ == phase::settling
-              || phase_ == phase::confirming;
-  if (sent && (!batch_ || sent_ == nullptr))
-    return false;
-  if (hunt_)
-    for (auto parts : {&hunt_->todo, &hunt_->suspects, &hunt_->parked})
-      for (auto& p : *parts)
-        if (p.begin >= p.end || p.end > batch_->lines->size() || p.lines == 0)
-          return false;
-  return true;
+  for (auto& batch : backlog_)
+    if (batch.lines == nullptr)
+      return false;
+  return attempts_.valid() && confirmed_.valid() && streaming_.valid()
+         && (mode_ == mode::confirmed ? !streaming_.busy()
+                                      : !confirmed_.busy());
 }
 
 void delivery::start_fresh() {
-  auto attempt = attempt_;
-  *this =
-    delivery{config_, destination_, bad_until_.size(), probe_path_, *books_};
-  attempt_ = attempt;
-  // The connection of before may stand: `adopt` closes it.
-  phase_ = phase::connecting;
+  attempts_.start_fresh();
+  confirmed_.start_fresh();
+  streaming_.start_fresh();
+  backlog_.clear();
+  trying_confirmed_ = false;
+  hunt_left_ = 0;
+  mode_ = silent_ || config_.delivery == delivery_mode::streaming
+            ? mode::streaming
+            : mode::confirmed;
 }
 
-// -- the way of a batch -------------------------------------------------------
-
-/// Does what can be done now: asks for a batch, sends it, or connects.
-void delivery::go_on(steady_time now) {
-  if (!batch_) {
-    if (!asked_)
-      actions_.emplace_back(ask_batch{true});
-    asked_ = true;
-  } else if (phase_ == phase::ready) {
-    send(now);
-  } else if (phase_ == phase::resting && now >= not_before_) {
-    connect(now);
-  }
-}
-
-void delivery::connect(steady_time now) {
-  ++attempt_;
-  address_ = choose_address(now);
-  began_ = now;
-  phase_ = phase::connecting;
-  books_->connects.fetch_add(1, std::memory_order_relaxed);
-  actions_.emplace_back(wire_connect{attempt_, address_});
-}
-
-void delivery::connected(steady_time now) {
-  phase_ = phase::ready;
-  ready_since_ = now;
-  if (std::exchange(ended_idle_, false))
-    count_idle_end(now);
-  if (batch_)
-    send(now);
-}
-
-void delivery::send(steady_time now) {
-  if (now - ready_since_ > idle_end_after_)
-    idle_ends_ = 0; // this one has lived longer than those that ended
-  sent_ = text_to_send();
-  phase_ = phase::sending;
-  actions_.emplace_back(wire_send{attempt_, sent_});
-}
-
-void delivery::accepted(steady_time now) {
-  actions_.emplace_back(wire_close{attempt_});
-  phase_ = phase::resting;
-  failures_ = 0;
-  not_before_ = now;
-  bad_until_[address_] = {};
-  sent_.reset();
-  if (hunt_) {
-    if (!hunt_->probing) {
-      hunt_->todo.pop_back();
-      hunt_->accepted_some = true;
+/// Passes on what the one at work wants. What it asks for comes from the
+/// backlog, if there is something.
+void delivery::take(delivery_actions actions, steady_time now) {
+  for (auto& action : actions) {
+    auto ask = std::get_if<ask_batch>(&action);
+    if (ask == nullptr) {
+      if (auto report = std::get_if<delivery_report>(&action);
+          report != nullptr && hunt_left_ > 0
+          && report->kind == delivery_report::what::accepted)
+        --hunt_left_;
+      actions_.push_back(std::move(action));
+    } else if (!backlog_.empty()) {
+      auto batch = std::move(backlog_.front());
+      backlog_.pop_front();
+      take(mode_ == mode::confirmed ? confirmed_.offer(std::move(batch), now)
+                                    : streaming_.offer(std::move(batch), now),
+           now);
+    } else if (!std::exchange(asked_, true)) {
+      actions_.emplace_back(ask_batch{!busy()});
     }
-    prove();
-    if (!hunt_->todo.empty())
-      return go_on(now);
   }
-  finish_batch(now);
 }
 
-void delivery::finish_batch(steady_time now) {
-  delivery_report report;
-  report.destination = destination_;
-  report.kind = delivery_report::what::accepted;
-  report.id = batch_->id;
-  report.at = now;
-  std::optional<steady_time> lost;
-  if (hunt_) {
-    for (auto& p : hunt_->parked)
-      report.parked += p.lines;
-    if (report.parked > 0)
-      report.lines = text_without_parked();
-    lost = hunt_->lost;
-  }
-  actions_.emplace_back(std::move(report));
-  may_mark_ = true;
-  // Its first parts may have died with a server before its last were accepted.
-  if (lost)
-    report_loss(*lost);
-  batch_.reset();
-  hunt_.reset();
-  refusals_ = 0;
-  if (trouble_since_) {
-    delivery_note recovered;
-    recovered.kind = delivery_note::what::recovered;
-    recovered.lasted = duration_cast<milliseconds>(now - *trouble_since_);
-    note(std::move(recovered));
-  }
-  trouble_since_.reset();
-  trouble_.clear();
-  if (may_go_ahead(now))
-    connect(now);
-  go_on(now);
-}
-
-// -- losses -------------------------------------------------------------------
-
-void delivery::lose(std::string reason, bool refused, steady_time now,
-                    double random) {
-  actions_.emplace_back(wire_close{attempt_});
-  report_loss(began_);
-  if (hunt_ && hunt_->accepted_some)
-    hunt_->lost = began_;
-  ended_idle_ = phase_ == phase::ready;
-  if (ended_idle_)
-    idle_end_after_ = now - ready_since_;
-  else if (phase_ == phase::connecting)
-    idle_ends_ = 0; // it was down: its end was no habit
-  if (!ended_idle_) {
-    if (!trouble_since_) {
-      trouble_since_ = now;
-      delivery_note trouble;
-      trouble.reason = reason;
-      note(std::move(trouble));
+/// Changes from one to the other where it is due.
+void delivery::review(steady_time now) {
+  if (mode_ == mode::streaming) {
+    if (streaming_.refusals() >= refusals_max) {
+      hunt_left_ = streaming_.window().size();
+      to_confirmed(now);
+    } else if (silent_ && config_.delivery == delivery_mode::confirmed
+               && now >= confirmed_again_at_ && streaming_.busy()
+               && streaming_.all_acknowledged() && !finishing_) {
+      trying_confirmed_ = true;
+      confirmed_.trust_silence(false);
+      to_confirmed(now);
     }
-    trouble_ = std::move(reason);
-  }
-  if (bad_until_.size() > 1)
-    bad_until_[address_] = now + config_.failover_rest;
-  auto since = phase_ == phase::connecting ? began_ : now;
-  phase_ = phase::resting;
-  sent_.reset();
-  if (refused) {
-    books_->refusals.fetch_add(1, std::memory_order_relaxed);
-    if (take_refusal())
-      not_before_ = now;
-    else
-      rest(since, now, random);
-  } else {
-    rest(since, now, random);
-  }
-  go_on(now);
-}
-
-/// Pauses before the next attempt: full jitter, doubling. Another address that
-/// has not failed lately needs no pause. The pause counts from `since`: a
-/// connect that waited for an answer until its time was up has paused enough.
-void delivery::rest(steady_time since, steady_time now, double random) {
-  auto longest =
-    std::min(config_.backoff_max, config_.backoff_first * (1 << failures_));
-  failures_ = std::min(failures_ + 1, doublings_max);
-  auto pause = std::chrono::duration<double, std::milli>(longest) * random;
-  not_before_ = now;
-  if (bad_until_[choose_address(now)] > now || bad_until_.size() == 1)
-    not_before_ =
-      std::max(now, since + duration_cast<steady_time::duration>(pause));
-}
-
-/// Tells the queue, unless nothing was accepted since it was told last: what
-/// it still keeps then was too old already.
-void delivery::report_loss(steady_time began) {
-  if (!std::exchange(may_mark_, false))
     return;
-  delivery_report report;
-  report.destination = destination_;
-  report.kind = delivery_report::what::lost;
-  report.at = began;
-  actions_.emplace_back(std::move(report));
-}
-
-/// The peer closed an idle connection and took the next one at once.
-void delivery::count_idle_end(steady_time now) {
-  if (++idle_ends_ < idle_ends_max)
+  }
+  if (trying_confirmed_ && confirmed_.timeouts() == 0
+      && confirmed_.has_confirmed()) {
+    trying_confirmed_ = silent_ = false;
+    streaming_.trust_silence(false);
+    delivery_note note;
+    note.kind = delivery_note::what::confirms;
+    actions_.emplace_back(std::move(note));
     return;
-  idle_ends_ = 0;
-  no_ahead_until_ = now + ahead_rest;
-  delivery_note off;
-  off.kind = delivery_note::what::ahead_off;
-  off.lasted = duration_cast<milliseconds>(idle_end_after_);
-  note(std::move(off));
-}
-
-bool delivery::may_go_ahead(steady_time now) const {
-  return config_.connect_ahead && !finishing_
-         && (!no_ahead_until_ || now >= *no_ahead_until_);
-}
-
-std::size_t delivery::choose_address(steady_time now) const {
-  auto rested = std::find_if(bad_until_.begin(), bad_until_.end(),
-                             [now](auto until) { return until <= now; });
-  if (rested == bad_until_.end())
-    rested = std::min_element(bad_until_.begin(), bad_until_.end());
-  return static_cast<std::size_t>(rested - bad_until_.begin());
-}
-
-// -- poison -------------------------------------------------------------------
-
-/// True when the next attempt shall begin without a pause.
-bool delivery::take_refusal() {
-  if (!hunt_) {
-    if (++refusals_ < refusals_max)
-      return false;
-    part whole;
-    whole.end = batch_->lines->size();
-    whole.lines = batch_->points;
-    hunt_ = hunt{};
-    if (whole.lines > 1)
-      cut(whole);
-    else
-      hunt_->todo.push_back(whole);
-    return true;
   }
-  if (hunt_->probing)
-    return false; // the server's fault
-  hunt_->suspects.push_back(hunt_->todo.back());
-  hunt_->todo.pop_back();
-  return true;
-}
-
-/// Something was accepted, so what was refused before it was refused for what
-/// it is.
-void delivery::prove() {
-  for (auto& p : std::exchange(hunt_->suspects, {})) {
-    if (p.lines > 1 && hunt_->attempts < split_attempts_max) {
-      cut(p);
-    } else if (p.lines > 1 || ++p.refused_alone >= line_refusals_max) {
-      park(p);
-    } else {
-      hunt_->todo.push_back(p);
-    }
+  if (trying_confirmed_ && confirmed_.timeouts() > 0) {
+    trying_confirmed_ = false;
+    confirmed_.trust_silence(true);
+    confirmed_again_at_ = now + confirmed_again_after;
+    to_streaming(now);
+    return;
   }
-}
-
-void delivery::park(const part& p) {
-  delivery_note parked;
-  parked.points = p.lines;
-  parked.kind = p.lines == 1 ? delivery_note::what::parked
-                             : delivery_note::what::parked_part;
-  auto text = text_of(p);
-  parked.reason = text.substr(0, text.find('\n'));
-  note(std::move(parked));
-  hunt_->parked.push_back(p);
-}
-
-/// Puts both halves of a part with several lines on the list.
-void delivery::cut(const part& p) {
-  auto text = text_of(p);
-  auto end = text.find('\n', text.size() / 2 - 1) + 1;
-  if (end == text.size())
-    end = text.rfind('\n', text.size() - 2) + 1;
-  part first{p.begin, p.begin + end, 0, 0};
-  part second{p.begin + end, p.end, 0, 0};
-  for (auto half : {&second, &first}) {
-    auto lines = text_of(*half);
-    half->lines =
-      static_cast<std::size_t>(std::count(lines.begin(), lines.end(), '\n'));
-    hunt_->todo.push_back(*half);
+  if (!silent_ && !confirmed_.has_confirmed()
+      && confirmed_.timeouts() >= timeouts_max) {
+    silent_ = true;
+    streaming_.trust_silence(true);
+    confirmed_.trust_silence(true);
+    confirmed_again_at_ = now + confirmed_again_after;
+    delivery_note note;
+    note.kind = delivery_note::what::fell_back;
+    note.reason = attempts_.trouble();
+    actions_.emplace_back(std::move(note));
+    if (hunt_left_ == 0)
+      to_streaming(now);
+    return;
   }
+  auto streams = silent_ || config_.delivery == delivery_mode::streaming;
+  if (streams && !trying_confirmed_ && hunt_left_ == 0)
+    to_streaming(now);
 }
 
-std::shared_ptr<const std::string> delivery::text_to_send() {
-  if (!hunt_)
-    return batch_->lines;
-  ++hunt_->attempts;
-  hunt_->probing = hunt_->todo.empty() || hunt_->suspects.size() >= 2;
-  if (hunt_->probing)
-    return std::make_shared<const std::string>(
-      probe_path_ + " 1 " + std::to_string(batch_->newest_slot) + "\n");
-  return std::make_shared<const std::string>(text_of(hunt_->todo.back()));
+void delivery::to_confirmed(steady_time now) {
+  auto window = streaming_.window();
+  backlog_.insert(backlog_.begin(), window.begin(), window.end());
+  take(streaming_.abandon(), now);
+  mode_ = mode::confirmed;
+  take(confirmed_.adopt(now), now);
+  if (finishing_)
+    take(confirmed_.finish(), now);
 }
 
-std::shared_ptr<const std::string> delivery::text_without_parked() const {
-  auto parked = hunt_->parked;
-  std::sort(parked.begin(), parked.end(),
-            [](auto& a, auto& b) { return a.begin < b.begin; });
-  std::string rest;
-  std::size_t done = 0;
-  for (auto& p : parked) {
-    rest.append(*batch_->lines, done, p.begin - done);
-    done = p.end;
-  }
-  rest.append(*batch_->lines, done);
-  return std::make_shared<const std::string>(std::move(rest));
+void delivery::to_streaming(steady_time now) {
+  if (auto& batch = confirmed_.batch())
+    backlog_.push_front(*batch);
+  take(confirmed_.abandon(), now);
+  mode_ = mode::streaming;
+  take(streaming_.adopt(now), now);
+  if (finishing_)
+    take(streaming_.finish(now), now);
+}
+
+delivery_actions delivery::result(steady_time now) {
+  review(now);
+  return std::exchange(actions_, {});
 }
 
 } // namespace bpf2graphite

@@ -124,6 +124,20 @@ struct work {
                   + ": no connect-ahead for 10 minutes; connect-ahead = false "
                     "switches it off");
         break;
+      case delivery_note::what::fell_back:
+        env.log(log_level::warning,
+                "Graphite " + env.name
+                  + " takes every byte and never closes its side of a "
+                    "connection, so it cannot say what it has read: streaming "
+                    "over one connection from now on, confirmation is tried "
+                    "again every 10 minutes; delivery = \"streaming\" if it "
+                    "is meant to be so");
+        break;
+      case delivery_note::what::confirms:
+        env.log(log_level::notice, "Graphite " + env.name
+                                     + " confirms batches now: no streaming "
+                                       "any more");
+        break;
     }
   }
 
@@ -174,7 +188,7 @@ struct work {
   void finish() const {
     state().finishing = true;
     self->delayed_send(self, env.flush_timeout, stop_atom_v);
-    run(env.state.finish());
+    run(env.state.finish(now()));
     ask_for_the_rest();
   }
 

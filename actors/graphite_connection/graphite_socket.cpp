@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <deque>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -126,14 +127,19 @@ public:
   }
 
   void send(std::uint64_t attempt, std::shared_ptr<const std::string> lines) {
-    if (attempt != attempt_ || !connected_ || lines_ != nullptr)
+    if (attempt != attempt_ || !connected_ || half_closed_)
       return;
-    lines_ = std::move(lines);
-    written_ = acknowledged_ = 0;
-    progress_at_ = clock::now();
-    poll_pause_ = poll_first;
-    write();
-    if (connected_ && lines_ != nullptr)
+    auto idle = acknowledged_ == total_;
+    auto writing = written_ < total_;
+    total_ += lines->size();
+    lines_.push_back(std::move(lines));
+    if (idle) {
+      progress_at_ = clock::now();
+      poll_pause_ = poll_first;
+    }
+    if (!writing)
+      write();
+    if (connected_ && idle)
       look_at_queue();
   }
 
@@ -180,12 +186,14 @@ private:
     if (socket_.is_open()) {
       // What was sent and not confirmed must not arrive after us: a second
       // connection with the same batch may be there before it.
-      if (lines_ != nullptr && !peer_ended_)
+      if ((acknowledged_ < total_ || half_closed_) && !peer_ended_)
         socket_.set_option(asio::socket_base::linger(true, 0), ignored);
       socket_.close(ignored);
     }
     connected_ = half_closed_ = peer_ended_ = false;
-    lines_.reset();
+    lines_.clear();
+    front_done_ = 0;
+    total_ = written_ = acknowledged_ = 0;
     talk_bytes_ = 0;
     attempt_ = 0;
   }
@@ -408,17 +416,23 @@ private:
   // -- writing ----------------------------------------------------------------
 
   void write() {
-    if (written_ == lines_->size())
+    while (!lines_.empty() && front_done_ == lines_.front()->size()) {
+      lines_.pop_front();
+      front_done_ = 0;
+    }
+    if (lines_.empty())
       return;
-    auto piece = std::min(piece_bytes_max, lines_->size() - written_);
+    auto lines = lines_.front();
+    auto piece = std::min(piece_bytes_max, lines->size() - front_done_);
     socket_.async_write_some(
-      asio::buffer(lines_->data() + written_, piece),
+      asio::buffer(lines->data() + front_done_, piece),
       // Holds the text: the kernel may still read it when we are done with it.
-      guarded([this, lines = lines_](const error_code& ec, std::size_t n) {
+      guarded([this, lines](const error_code& ec, std::size_t n) {
         if (ec)
           return broken(ec);
         written_ += n;
-        if (written_ == lines_->size())
+        front_done_ += n;
+        if (written_ == total_)
           look_at_queue(); // mostly all is there already on a fast link
         else
           write();
@@ -431,7 +445,7 @@ private:
     if (::ioctl(socket_.native_handle(), SIOCOUTQ, &queued) != 0)
       return broken({errno, boost::system::system_category()});
     auto acknowledged =
-      written_ - std::min(written_, static_cast<std::size_t>(queued));
+      written_ - std::min(written_, static_cast<std::uint64_t>(queued));
     if (acknowledged > acknowledged_) {
       acknowledged_ = acknowledged;
       progress_at_ = clock::now();
@@ -441,7 +455,7 @@ private:
       event.bytes = acknowledged_;
       tell(std::move(event));
     }
-    if (acknowledged_ == lines_->size()) {
+    if (acknowledged_ == total_) {
       poll_.cancel();
       return;
     }
@@ -485,9 +499,11 @@ private:
   std::string talk_;
   std::size_t talk_bytes_ = 0;
 
-  std::shared_ptr<const std::string> lines_;
-  std::size_t written_ = 0;
-  std::size_t acknowledged_ = 0;
+  std::deque<std::shared_ptr<const std::string>> lines_; // not all written
+  std::size_t front_done_ = 0;                           // of the first
+  std::uint64_t total_ = 0;        // bytes to be written on this connection
+  std::uint64_t written_ = 0;      // of these
+  std::uint64_t acknowledged_ = 0; // of these
   clock::time_point progress_at_;
   milliseconds poll_pause_{poll_first};
 };

@@ -36,17 +36,19 @@ struct graphite_wire {
   virtual void connect(std::uint64_t attempt, const graphite_address& address,
                        wire_limits limits) = 0;
 
-  /// Writes `lines`. Answers with `acknowledged` until all bytes are at the
-  /// peer's kernel, or with one of the events that end the attempt; at the
-  /// latest when none was acknowledged for `progress_timeout`.
+  /// Writes `lines`, behind what was to be sent before. Answers with
+  /// `acknowledged` until all bytes are at the peer's kernel, or with one of
+  /// the events that end the attempt; at the latest when none was acknowledged
+  /// for `progress_timeout`.
   virtual void send(std::uint64_t attempt,
                     std::shared_ptr<const std::string> lines) = 0;
 
   /// Tells the peer that nothing more comes: its FIN answers.
   virtual void half_close(std::uint64_t attempt) = 0;
 
-  /// Ends the attempt without an event; thrown away (RST) when something was
-  /// sent that the peer did not confirm, so that nothing of it arrives later.
+  /// Ends the attempt without an event; thrown away (RST) when the peer's
+  /// kernel does not have all bytes, or our half-close was not answered, so
+  /// that nothing of it arrives later.
   virtual void close(std::uint64_t attempt) = 0;
 };
 

@@ -81,7 +81,7 @@ TEST(Config, ReportsTenMistakesInOneRunEachWithPlaceAndRemedy) {
   prot = 2003
   port = 99999
   interval = "15s"
-  delivery = "streaming"
+  delivery = "sure"
 }
 naming { template = "{host}.{trace}.{foo}.{bucket}" }
 slots { resolution = 7s }
@@ -110,7 +110,7 @@ traces {
 etc/c:3:3: unknown key "prot" in graphite { }; did you mean "port"?
 etc/c:4:10: port = 99999 is out of range; write a whole number from 1 to 65535
 etc/c:5:14: interval = "15s" is a text; write a duration from 1s to 1h
-etc/c:6:14: delivery = "streaming" is not built yet; remove it or write delivery = "confirmed"
+etc/c:6:14: delivery = "sure" is not known; write "confirmed" or "streaming"
 etc/c:8:21: template = "{host}.{trace}.{foo}.{bucket}" holds "{foo}", which is not known; use {prefix} {host} {trace} {map} {key} {bucket}
 etc/c:10:1: a key holds no dots; write graphite { buffer = "1MiB" }
 etc/c:13:3: "max-series" is given twice, first at 12:3; remove one

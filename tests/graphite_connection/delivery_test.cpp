@@ -55,6 +55,10 @@ std::string words(const delivery_action& action) {
       return "parked part";
     case delivery_note::what::ahead_off:
       return "ahead off";
+    case delivery_note::what::fell_back:
+      return "fell back";
+    case delivery_note::what::confirms:
+      return "confirms";
   }
   return "?";
 }
@@ -434,7 +438,7 @@ TEST_F(Delivery, CutsABatchThatWasRefusedThreeTimes) {
   event(kind::acknowledged, 99);
   wait(250ms);
   auto done = event(kind::peer_closed, 0, true);
-  for (int i = 1; i < delivery::line_refusals_max; ++i) {
+  for (int i = 1; i < confirmed_delivery::line_refusals_max; ++i) {
     auto text = event(kind::connected).at(0);
     EXPECT_EQ(text.back(), ',');
     EXPECT_NE(text.find(" x,"), text.npos);
@@ -518,7 +522,7 @@ TEST_F(Delivery, ParksABatchOfOneLine) {
     wait(5s);
   }
   script done;
-  for (int i = 0; i < delivery::line_refusals_max; ++i) {
+  for (int i = 0; i < confirmed_delivery::line_refusals_max; ++i) {
     refuse();
     done = accept(); // the probe
   }
@@ -655,7 +659,7 @@ TEST_F(Delivery, ClosesTheIdleConnectionAtTheEnd) {
   offer();
   accept();
   event(kind::connected);
-  EXPECT_EQ(told(d->finish()), script{"close 2"});
+  EXPECT_EQ(told(d->finish(now)), script{"close 2"});
   EXPECT_EQ(offer(2), script{"connect 3"});
   EXPECT_EQ(accept(), (script{"close 3", "accepted 2", "ask"}));
 }
@@ -664,7 +668,7 @@ TEST_F(Delivery, DoesNotCutTheBatchUnderWayAtTheEnd) {
   begin();
   offer();
   event(kind::connected);
-  EXPECT_EQ(told(d->finish()), script{});
+  EXPECT_EQ(told(d->finish(now)), script{});
   event(kind::acknowledged, 14);
   wait(250ms);
   EXPECT_EQ(event(kind::peer_closed, 0, true),

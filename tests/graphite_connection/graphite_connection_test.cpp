@@ -243,7 +243,7 @@ TEST_F(GraphiteConnection, LogsALineThatIsParked) {
     event(kind::reset);
     advance(5s);
   }
-  for (int i = 0; i < delivery::line_refusals_max; ++i) {
+  for (int i = 0; i < confirmed_delivery::line_refusals_max; ++i) {
     event(kind::connected);
     event(kind::reset);
     accept(); // the probe

@@ -335,11 +335,31 @@ TEST_F(GraphiteSocket, ThrowsAwayWhatWasNotConfirmed) {
   auto text = lines(1000);
   ASSERT_TRUE(send(oracle, text));
   ASSERT_TRUE(wait_acknowledged(text->size()));
+  socket.half_close(attempt);
   socket.close(attempt);
   EXPECT_EQ(next(50ms).reason, "test: no event");
   // A stalled connection of the oracle ends only by a reset.
   EXPECT_TRUE(
     oracle.wait_until([](auto& o) { return o.open_connections() == 0; }));
+}
+
+TEST_F(GraphiteSocket, SendsOneTextAfterTheOtherOnOneConnection) {
+  graphite_oracle oracle;
+  auto text = lines(2000);
+  ASSERT_TRUE(send(oracle, text));
+  socket.send(attempt, text); // while the first is still under way
+  ASSERT_TRUE(wait_acknowledged(2 * text->size()));
+  socket.send(attempt, text);
+  ASSERT_TRUE(wait_acknowledged(3 * text->size()));
+  EXPECT_TRUE(
+    oracle.wait_until([](auto& o) { return o.lines().size() == 6000; }));
+  // What the peer's kernel has may be read after our end, as nothing is
+  // thrown away.
+  socket.close(attempt);
+  EXPECT_EQ(next(50ms).reason, "test: no event");
+  EXPECT_TRUE(
+    oracle.wait_until([](auto& o) { return o.open_connections() == 0; }));
+  EXPECT_EQ(oracle.connections(), 1);
 }
 
 TEST_F(GraphiteSocket, DoesNotTalkToItself) {
