@@ -197,6 +197,15 @@ int run_daemon(const config& settings, file_access& files, logger& log,
     store = std::make_unique<slot_file>(folder + "/last-slot");
   }
 
+  std::unique_ptr<spool_folder> spool;
+  if (mode.own_runtime && !settings.spool.empty()) {
+    spool = std::make_unique<spool_folder>(settings.spool);
+    if (auto error = spool->open(); !error.empty()) {
+      log.write(log_level::error, error);
+      return exit_code::permission;
+    }
+  }
+
   actor_config actor_settings;
   std::istringstream caf_text{settings.caf_text};
   if (auto error = actor_settings.parse(std::vector<std::string>{}, caf_text)) {
@@ -246,6 +255,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
         },
       .wires = std::move(wires),
       .last_slot = *store,
+      .spool = spool.get(),
       .host = host_name(),
       .random = random_source(),
       .log =
@@ -283,7 +293,10 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       settings};
     stop = [&] {
       if (++stops > 1) {
-        log.write(log_level::warning, "stopping at once");
+        log.write(log_level::warning,
+                  spool == nullptr
+                    ? "stopping at once"
+                    : "stopping at once: what waits is not kept in the spool");
         status = status == exit_code::ok ? 128 + SIGTERM : status;
         io.stop();
         return;

@@ -1,5 +1,6 @@
 #include "app/topology.hpp"
 
+#include "actors/batcher/spool_format.hpp"
 #include "actors/normalizer/metric_path.hpp"
 #include "actors/watchdog/command_line.hpp"
 
@@ -328,7 +329,7 @@ supervisor_spec topology::trace_tree(trace_unit& unit, batcher_actor batcher) {
 struct topology::destination_unit {
   destination_unit(topology& all, std::size_t index,
                    std::vector<graphite_address> addresses)
-    : name{names_of(addresses)}, state{all.env_.settings.graphite, index,
+    : name{names_of(addresses)}, state{limited(all.env_.settings), index,
                                        addresses.size(), all.probe_path(),
                                        books},
       env{.name = name,
@@ -369,6 +370,16 @@ struct topology::destination_unit {
     wanted = {names_of(addresses), std::move(addresses)};
     if (connection)
       caf::anon_send(connection, reload_atom_v);
+  }
+
+  /// The buffer bounds what streaming holds, too.
+  static graphite_config limited(const bpf2graphite::config& all) {
+    auto result = all.graphite;
+    auto share = all.batcher.buffer_bytes_max / 8;
+    result.tail_bytes = std::min(result.tail_bytes, share);
+    result.unacknowledged_bytes_max =
+      std::min(result.unacknowledged_bytes_max, share);
+    return result;
   }
 
   static std::string names_of(const std::vector<graphite_address>& all) {
@@ -430,7 +441,10 @@ topology::topology(topology_environment env)
                                              std::lock_guard guard{mutex_};
                                              return times_;
                                            },
-                                         .since_boot = since_boot});
+                                         .since_boot = since_boot,
+                                         .spool = env_.spool});
+  if (env_.spool != nullptr)
+    read_spool();
   for (const auto& trace : settings.traces)
     if (trace.enabled)
       traces_.push_back(std::make_unique<trace_unit>(
@@ -456,6 +470,57 @@ topology::queues_of(const config& settings) const {
 
 topology::~topology() {
   caf::anon_send_exit(pinger_, caf::exit_reason::kill);
+}
+
+/// What the daemon before us could not deliver comes first.
+void topology::read_spool() {
+  auto log = env_.log("spool: ", "");
+  auto& folder = *env_.spool;
+  auto others = folder.files();
+  batcher_->destination_name = [this](std::size_t i) {
+    return destinations_[i]->newest().name;
+  };
+  for (std::size_t i = 0; i < destinations_.size(); ++i) {
+    const auto& name = destinations_[i]->name;
+    auto file = spool_file_name(name);
+    std::erase(others, file);
+    batcher_->spool_files.push_back(file);
+    // With the heads of its batches a full buffer is a little larger.
+    auto [text, error] =
+      folder.read(file, env_.settings.batcher.buffer_bytes_max * 2);
+    spool_content content;
+    if (text)
+      content = decode_spool(*text, name);
+    if (error.empty())
+      error = content.error;
+    if (!error.empty()) {
+      auto aside = folder.set_aside(file);
+      log(log_level::error,
+          folder.place(file) + ' ' + error
+            + (aside.empty() ? "; it is left where it is"
+                             : "; nothing of it is sent, it is kept as "
+                                 + aside));
+      continue;
+    }
+    std::uint64_t points = 0;
+    for (const auto& batch : content.batches)
+      points += batch.points;
+    if (points > 0)
+      log(log_level::notice, std::to_string(points)
+                               + " points of the daemon before go to " + name
+                               + " first");
+    queue_->restore(i, std::move(content.batches));
+  }
+  if (others.empty())
+    return;
+  std::string names;
+  for (std::size_t i = 0; i < others.size() && i < spool_names_shown_max; ++i)
+    names += (i > 0 ? ", " : "") + folder.place(others[i]);
+  if (others.size() > spool_names_shown_max)
+    names += " and others";
+  log(log_level::warning, names
+                            + " is for a destination that is not configured; "
+                              "it is kept: configure that again, or remove it");
 }
 
 std::string topology::probe_path() const {
@@ -791,8 +856,11 @@ std::vector<named_count> topology::counts_of(const destination_ledger& books) {
     {"waiting", value(books.waiting)},
     {"dropped_buffer", value(books.dropped_buffer)},
     {"dropped_stop", value(books.dropped_stop)},
+    {"spooled", value(books.spooled)},
     {"parked", value(books.parked)},
     {"batches", value(books.batches)},
+    {"from_spool", value(books.from_spool)},
+    {"unseen", value(books.unseen)},
     {"resent", value(books.resent)},
     {"resend_dropped", value(books.resend_dropped)},
     {"connects", value(books.connects)},

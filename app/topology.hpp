@@ -56,6 +56,7 @@ struct topology_environment {
   /// One wire for each of `settings.destinations`.
   std::vector<std::unique_ptr<graphite_wire>> wires;
   slot_store& last_slot;
+  spool_folder* spool = nullptr; // open; null: none
   std::string host;
   std::function<double()> random; // within [0, 1), from any thread
   /// A sink with that prefix before each message; `trace` may be empty.
@@ -147,6 +148,7 @@ private:
   void removed(const std::string& trace, const caf::actor& by);
   void retire(trace_unit& unit);
   void add_traces();
+  void read_spool();
 
   topology_environment env_;
   process_host processes_;

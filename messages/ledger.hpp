@@ -55,10 +55,13 @@ struct destination_ledger {
   counter waiting{0};        // in the queue or under way
   counter dropped_buffer{0}; // oldest, for lack of room
   counter dropped_stop{0};   // not accepted before the daemon ended
+  counter spooled{0};        // written to disk when the daemon ended
   counter parked{0};         // refused alone, again and again
   counter batches{0};
   counter resent{0};         // points sent once more after a loss
   counter resend_dropped{0}; // kept to be sent again, dropped for lack of room
+  counter from_spool{0};     // of `points`: read from disk at the start
+  counter unseen{0};         // accepted, not found in Graphite, sent again
   counter connects{0};
   counter refusals{0};
 };

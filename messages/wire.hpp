@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace bpf2graphite {
 
@@ -39,16 +40,19 @@ struct delivery_report {
     accepted, // the batch with this id was read by the peer
     lost,     // a loss was seen: what was accepted lately may be lost, too
     gave_up,  // the daemon ends: what waits is not delivered any more
+    seen,     // the batch with this id is in Graphite, or nobody can tell
+    unseen,   // the `slots` of the batch with this id are not in Graphite
   };
   std::size_t destination = 0; // its index
   what kind = what::accepted;
-  std::uint64_t id = 0; // with `accepted`
+  std::uint64_t id = 0; // with `accepted`, `seen`, `unseen`
   /// `accepted`: when; `lost`: when the attempt that failed began.
   steady_time at{};
   std::size_t parked = 0; // with `accepted`: points left out, refused alone
   /// With `accepted`: what the peer has read, which is the batch without what
   /// was parked.
   std::shared_ptr<const std::string> lines;
+  std::vector<std::int64_t> slots{}; // with `unseen`, rising
 };
 
 } // namespace bpf2graphite

@@ -3,6 +3,8 @@
 #include "actors/graphite_connection/plaintext.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <string_view>
 #include <utility>
 
 namespace bpf2graphite {
@@ -36,6 +38,24 @@ std::uint64_t points_of(const Entries& entries) {
   return n;
 }
 
+/// Appends the lines with one of those time stamps; how many there are.
+std::size_t append_lines_of(std::string& out, std::string_view lines,
+                            const std::vector<std::int64_t>& slots) {
+  std::size_t found = 0;
+  while (!lines.empty()) {
+    auto line = lines.substr(0, lines.find('\n') + 1);
+    lines.remove_prefix(line.size());
+    std::int64_t slot = 0;
+    std::from_chars(line.data() + line.rfind(' ') + 1,
+                    line.data() + line.size(), slot);
+    if (std::binary_search(slots.begin(), slots.end(), slot)) {
+      out += line;
+      ++found;
+    }
+  }
+  return found;
+}
+
 template <class Entries>
 auto find_given(Entries& entries, std::uint64_t id) {
   return std::find_if(entries.begin(), entries.end(),
@@ -57,10 +77,15 @@ batch_queue::batch_queue(const batcher_config& config,
   : bytes_max_{config.buffer_bytes_max}, batch_bytes_max_{std::min(
                                            config.batch_bytes_max,
                                            config.buffer_bytes_max / 4)},
-    batch_points_max_{config.batch_points_max}, resend_{resend}, books_{books} {
+    batch_points_max_{config.batch_points_max},
+    join_bytes_first_{std::min(
+      {config.join_bytes_first, config.join_bytes_max, batch_bytes_max_})},
+    join_bytes_max_{std::min(config.join_bytes_max, batch_bytes_max_)},
+    resend_{resend}, verify_{config.verify}, books_{books} {
   for (auto ledger : ledgers) {
     lines_.emplace_back();
     lines_.back().books = ledger;
+    lines_.back().join_bytes = join_bytes_first_;
   }
 }
 
@@ -112,7 +137,9 @@ void batch_queue::seal(std::size_t bytes) {
                      std::exchange(open_points_, 0),
                      std::exchange(open_newest_, 0)};
   for (auto& l : lines_) {
-    l.waiting.push_back({batch, false, {}});
+    entry fresh;
+    fresh.batch = batch;
+    l.waiting.push_back(std::move(fresh));
     l.bytes += bytes;
     add_to(l.books->batches, 1);
   }
@@ -133,14 +160,52 @@ std::optional<metric_batch> batch_queue::next(std::size_t destination,
     give_back(destination);
   if (auto e = find_free(l.waiting);
       e != l.waiting.end() && e->batch.id <= closed_id_) {
-    e->given = true;
-    return e->batch;
+    auto at = static_cast<std::size_t>(e - l.waiting.begin());
+    join(l, l.waiting, at);
+    l.waiting[at].given = true;
+    return l.waiting[at].batch;
   }
   if (auto e = find_free(l.again); e != l.again.end()) {
-    e->given = true;
-    return e->batch;
+    auto at = static_cast<std::size_t>(e - l.again.begin());
+    join(l, l.again, at);
+    l.again[at].given = true;
+    return l.again[at].batch;
   }
   return std::nullopt;
+}
+
+/// Makes one batch of that one and of as many behind it as are free and fit.
+void batch_queue::join(line& l, std::deque<entry>& entries, std::size_t first) {
+  auto& head = entries[first];
+  auto bytes = head.batch.lines->size();
+  auto points = head.batch.points;
+  auto end = first + 1;
+  for (; end < entries.size(); ++end) {
+    auto& e = entries[end];
+    if (e.given || e.batch.id > closed_id_
+        || bytes + e.batch.lines->size() > l.join_bytes
+        || points + e.batch.points > batch_points_max_)
+      break;
+    bytes += e.batch.lines->size();
+    points += e.batch.points;
+  }
+  if (end == first + 1)
+    return;
+  auto text = std::make_shared<std::string>();
+  text->reserve(bytes);
+  for (auto i = first; i < end; ++i) {
+    auto& e = entries[i];
+    *text += *e.batch.lines;
+    head.batch.id = std::max(head.batch.id, e.batch.id);
+    head.batch.newest_slot =
+      std::max(head.batch.newest_slot, e.batch.newest_slot);
+    head.restored = head.restored || e.restored;
+  }
+  head.batch.lines = std::move(text);
+  head.batch.points = points;
+  using offset = std::deque<entry>::difference_type;
+  entries.erase(entries.begin() + static_cast<offset>(first + 1),
+                entries.begin() + static_cast<offset>(end));
 }
 
 void batch_queue::report(const delivery_report& what) {
@@ -153,7 +218,15 @@ void batch_queue::report(const delivery_report& what) {
       mark(l, what.at);
       break;
     case delivery_report::what::gave_up:
-      give_up(l);
+      give_up(l, l.books->dropped_stop);
+      break;
+    case delivery_report::what::seen:
+      for (auto& e : l.kept)
+        if (e.batch.id == what.id)
+          e.unverified = false;
+      break;
+    case delivery_report::what::unseen:
+      resend_unseen(l, what);
       break;
   }
 }
@@ -172,6 +245,8 @@ void batch_queue::accept(line& l, const delivery_report& what) {
   auto done = std::move(*it);
   entries->erase(it);
   l.bytes -= done.batch.lines->size();
+  if (done.batch.lines->size() * 2 > l.join_bytes)
+    l.join_bytes = std::min(l.join_bytes * 2, join_bytes_max_);
   auto parked = std::min(what.parked, done.batch.points);
   if (first_time) {
     take_from(l.books->waiting, done.batch.points);
@@ -182,15 +257,18 @@ void batch_queue::accept(line& l, const delivery_report& what) {
   }
   // Attempts begin after the acceptance before them, so what is older than
   // `resend` now will be too old for every loss to come.
-  while (!l.kept.empty() && l.kept.front().accepted_at + resend_ < what.at) {
-    l.bytes -= l.kept.front().batch.lines->size();
-    l.kept.pop_front();
-  }
+  std::erase_if(l.kept, [&](auto& e) {
+    if (e.unverified || e.accepted_at + resend_ >= what.at)
+      return false;
+    l.bytes -= e.batch.lines->size();
+    return true;
+  });
   done.batch.points -= parked;
   if (parked > 0 && what.lines != nullptr)
     done.batch.lines = what.lines;
-  if (resend_.count() > 0 && done.batch.points > 0) {
-    done.given = false;
+  if ((resend_.count() > 0 || verify_) && done.batch.points > 0) {
+    done.given = done.restored = false;
+    done.unverified = verify_;
     done.accepted_at = what.at;
     l.bytes += done.batch.lines->size();
     l.kept.push_back(std::move(done));
@@ -198,6 +276,9 @@ void batch_queue::accept(line& l, const delivery_report& what) {
 }
 
 void batch_queue::mark(line& l, steady_time began) {
+  l.join_bytes = join_bytes_first_;
+  if (resend_.count() == 0)
+    return;
   for (auto it = l.kept.begin(); it != l.kept.end();) {
     if (began - it->accepted_at > resend_) {
       ++it;
@@ -208,11 +289,33 @@ void batch_queue::mark(line& l, steady_time began) {
   }
 }
 
-void batch_queue::give_up(line& l) {
+/// Sends again the lines of the slots that are not there.
+void batch_queue::resend_unseen(line& l, const delivery_report& what) {
+  auto it = std::find_if(l.kept.begin(), l.kept.end(),
+                         [&](auto& e) { return e.batch.id == what.id; });
+  if (it == l.kept.end())
+    return; // dropped, or sent again for another reason
+  auto missing = std::move(*it);
+  l.kept.erase(it);
+  l.bytes -= missing.batch.lines->size();
+  auto text = std::make_shared<std::string>();
+  missing.batch.points =
+    append_lines_of(*text, *missing.batch.lines, what.slots);
+  add_to(l.books->unseen, missing.batch.points);
+  if (missing.batch.points == 0)
+    return;
+  missing.batch.lines = std::move(text);
+  missing.unverified = false;
+  l.bytes += missing.batch.lines->size();
+  l.again.push_back(std::move(missing));
+}
+
+void batch_queue::give_up(line& l, counter& where) {
   auto points = points_of(l.waiting);
   take_from(l.books->waiting, points);
-  add_to(l.books->dropped_stop, points);
-  add_to(l.books->resend_dropped, points_of(l.again));
+  add_to(where, points);
+  if (&where == &l.books->dropped_stop)
+    add_to(l.books->resend_dropped, points_of(l.again));
   l.waiting.clear();
   l.again.clear();
   l.kept.clear();
@@ -226,9 +329,40 @@ std::uint64_t batch_queue::unsent_points(std::size_t destination) const {
 
 std::vector<metric_batch> batch_queue::unsent(std::size_t destination) const {
   std::vector<metric_batch> result;
-  for (auto& e : lines_.at(destination).waiting)
-    result.push_back(e.batch);
+  auto& l = lines_.at(destination);
+  for (auto entries : {&l.waiting, &l.again})
+    for (auto& e : *entries)
+      result.push_back(e.batch);
   return result;
+}
+
+void batch_queue::spooled(std::size_t destination) {
+  auto& l = lines_.at(destination);
+  give_up(l, l.books->spooled);
+}
+
+void batch_queue::restore(std::size_t destination,
+                          std::vector<metric_batch> batches) {
+  auto& l = lines_.at(destination);
+  for (auto& batch : batches) {
+    batch.id = ++last_id_;
+    l.bytes += batch.lines->size();
+    for (auto c : {&l.books->points, &l.books->waiting, &l.books->from_spool})
+      add_to(*c, batch.points);
+    add_to(l.books->batches, 1);
+    entry e;
+    e.batch = std::move(batch);
+    e.restored = true;
+    l.waiting.push_back(std::move(e));
+  }
+  closed_id_ = last_id_;
+  trim();
+}
+
+bool batch_queue::restored_wait(std::size_t destination) const {
+  auto& l = lines_.at(destination);
+  return std::any_of(l.waiting.begin(), l.waiting.end(),
+                     [](auto& e) { return e.restored; });
 }
 
 void batch_queue::trim() {
@@ -267,7 +401,7 @@ bool batch_queue::valid() const {
       return false;
     if (value(b.points)
         != value(b.accepted) + value(b.waiting) + value(b.dropped_buffer)
-             + value(b.dropped_stop) + value(b.parked))
+             + value(b.dropped_stop) + value(b.spooled) + value(b.parked))
       return false;
   }
   return true;

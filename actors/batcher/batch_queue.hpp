@@ -8,6 +8,9 @@
 //   again     accepted once, but a loss was seen since     longest ago first
 //   kept      accepted; the server may not have stored it  longest ago first
 //
+// Small batches that wait behind each other are joined when they are handed
+// out: from then on they are one batch, with the last one's id.
+//
 // `next` hands out from `waiting`, then from `again`. New before again, since a
 // server that dies of or after each batch would else be fed the same one for
 // ever, while what it never saw is dropped.
@@ -49,7 +52,8 @@ struct batcher_ledger {
 /// of the bound, as every batch.
 ///
 /// Books: for each destination always
-/// points = accepted + waiting + dropped_buffer + dropped_stop + parked,
+/// points = accepted + waiting + dropped_buffer + dropped_stop + spooled
+///          + parked,
 /// where `waiting` holds the open batch, too. A batch that is sent again stays
 /// `accepted`.
 class batch_queue {
@@ -83,8 +87,19 @@ public:
   /// to be sent again included.
   std::uint64_t unsent_points(std::size_t destination) const;
 
-  /// What was closed and never accepted, oldest first: for a spool.
+  /// What was closed and not accepted, oldest first, and what was accepted
+  /// before a loss and is to be sent again: for a spool.
   std::vector<metric_batch> unsent(std::size_t destination) const;
+
+  /// `unsent` is on disk: nothing is left to be delivered.
+  void spooled(std::size_t destination);
+
+  /// Puts batches of the daemon before us in front. To be called before the
+  /// first `add`; their ids are given here.
+  void restore(std::size_t destination, std::vector<metric_batch> batches);
+
+  /// Batches of `restore` wait still.
+  bool restored_wait(std::size_t destination) const;
 
   bool has_open_points() const {
     return open_points_ > 0 || last_id_ > closed_id_;
@@ -106,6 +121,8 @@ private:
   struct entry {
     metric_batch batch;
     bool given = false;
+    bool restored = false;
+    bool unverified = false; // in `kept`: stays until it is seen
     steady_time accepted_at{};
   };
 
@@ -114,20 +131,26 @@ private:
     std::deque<entry> again;
     std::deque<entry> kept;
     std::size_t bytes = 0; // of the three lists
+    std::size_t join_bytes = 0;
     destination_ledger* books = nullptr;
   };
 
   void seal(std::size_t bytes);
+  void join(line& l, std::deque<entry>& entries, std::size_t first);
   void trim();
   bool drop_one(line& l);
   void accept(line& l, const delivery_report& what);
   void mark(line& l, steady_time began);
-  void give_up(line& l);
+  void resend_unseen(line& l, const delivery_report& what);
+  void give_up(line& l, counter& where);
 
   std::size_t bytes_max_;
   std::size_t batch_bytes_max_;
   std::size_t batch_points_max_;
+  std::size_t join_bytes_first_;
+  std::size_t join_bytes_max_;
   std::chrono::milliseconds resend_;
+  bool verify_;
   batcher_ledger& books_;
   std::vector<line> lines_;
 

@@ -1,5 +1,6 @@
 #include "actors/batcher/batcher.hpp"
 
+#include "actors/batcher/spool_format.hpp"
 #include "actors/batcher/tick_times.hpp"
 #include "actors/supervisor/shell.hpp"
 
@@ -43,12 +44,68 @@ struct work {
 
   void take_reports(std::uint64_t up_to) const {
     env.reports.deliver(
-      up_to,
-      [this](const delivery_report& report) { env.queue.report(report); },
+      up_to, [this](const delivery_report& report) { take(report); },
       [this](const delivery_report&) {
         // The batch is sent once more; nothing is lost.
         count(env.ledger.crash_messages, 1);
       });
+  }
+
+  void take(const delivery_report& report) const {
+    if (report.kind != delivery_report::what::gave_up
+        || !to_spool(report.destination))
+      env.queue.report(report);
+    // When what is left could not be written, the old file is better than none.
+    if (env.spool != nullptr && report.kind != delivery_report::what::gave_up)
+      drop_spool(report.destination);
+  }
+
+  // -- the spool --------------------------------------------------------------
+
+  /// Writes what `destination` has not accepted; false: it must be dropped.
+  bool to_spool(std::size_t destination) const {
+    if (env.spool == nullptr)
+      return false;
+    auto left = env.queue.unsent(destination);
+    if (left.empty())
+      return false;
+    auto name = env.destination_name(destination);
+    auto file = spool_file_name(name);
+    std::uint64_t points = 0;
+    for (auto& batch : left) {
+      points += batch.points;
+      // The daemon after us must not write into these slots.
+      keep_slot(batch.newest_slot);
+    }
+    auto error = env.spool->write(file, encode_spool(name, left));
+    if (!error.empty()) {
+      env.log(log_level::error,
+              "what " + name + " did not accept cannot be kept: " + error);
+      return false;
+    }
+    env.queue.spooled(destination);
+    // What it still held is in the new one, which has another name after a
+    // reload with other addresses.
+    if (const auto& old = env.spool_files.at(destination); old != file)
+      env.spool->remove(old);
+    state().has_spool.at(destination) = false; // of the daemon after us
+    env.log(log_level::notice, std::to_string(points) + " points that " + name
+                                 + " did not accept are kept in "
+                                 + env.spool->place(file)
+                                 + " and are sent first at the next start");
+    return true;
+  }
+
+  /// Removes the file of the daemon before us once all in it is delivered.
+  void drop_spool(std::size_t destination) const {
+    if (!state().has_spool.at(destination)
+        || env.queue.restored_wait(destination))
+      return;
+    state().has_spool[destination] = false;
+    const auto& file = env.spool_files.at(destination);
+    if (auto error = env.spool->remove(file); !error.empty())
+      env.log(log_level::warning,
+              error + "; it is delivered and would be sent again");
   }
 
   // -- demand -----------------------------------------------------------------
@@ -161,6 +218,9 @@ batcher_actor::behavior_type batcher(self_ptr self, batcher_environment& env) {
   keep_exception_text(self);
   answer_pings(self);
   self->state.demand.resize(env.queue.destinations());
+  for (std::size_t i = 0; i < env.queue.destinations(); ++i)
+    self->state.has_spool.push_back(env.spool != nullptr
+                                    && env.queue.restored_wait(i));
   self->set_down_handler([w](const caf::down_msg& down) {
     w.state().joined.erase(down.source);
     w.answered(down.source);

@@ -9,6 +9,7 @@
 #include "actors/batcher/batch_queue.hpp"
 #include "actors/batcher/clock_watch.hpp"
 #include "actors/batcher/slot_record.hpp"
+#include "actors/batcher/spool_folder.hpp"
 #include "actors/graphite_connection/graphite_config.hpp"
 #include "actors/supervisor/inbox.hpp"
 #include "messages/log.hpp"
@@ -43,6 +44,12 @@ struct batcher_environment {
   std::function<batch_times()> times{};
   /// See clock_watch; empty: nobody watches.
   std::function<std::chrono::milliseconds()> since_boot{};
+  /// Where what is not accepted at the end goes; null: it is dropped.
+  spool_store* spool = nullptr;
+  /// With a spool: the present name of a destination, by its index, and the
+  /// file that its restored batches came from.
+  std::function<std::string(std::size_t)> destination_name{};
+  std::vector<std::string> spool_files{};
 };
 
 struct batcher_state {
@@ -59,6 +66,8 @@ struct batcher_state {
   clock_watch wall_clock;
   /// By destination: set while it waits for a batch.
   std::vector<caf::typed_response_promise<metric_batch>> demand;
+  /// By destination: its spool file may be removed when it is delivered.
+  std::vector<bool> has_spool;
 };
 
 /// `env` is lent: spawn it by a lambda that holds a reference.

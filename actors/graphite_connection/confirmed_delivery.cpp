@@ -27,6 +27,17 @@ delivery_actions confirmed_delivery::adopt(steady_time now) {
   return take();
 }
 
+delivery_actions confirmed_delivery::redirect(steady_time now) {
+  if (phase_ != phase::resting)
+    actions_.emplace_back(wire_close{attempts_->newest()});
+  phase_ = phase::resting;
+  refusals_ = 0;
+  hunt_.reset();
+  if (batch_)
+    go_on(now);
+  return take();
+}
+
 delivery_actions confirmed_delivery::offer(metric_batch batch,
                                            steady_time now) {
   assert(!batch_ && "a batch is offered once, when it was asked for");

@@ -76,6 +76,16 @@ public:
   /// under way will be sent again, otherwise one is asked for.
   delivery_actions adopt(steady_time now);
 
+  /// The addresses are others now: the connection is closed, and a batch under
+  /// way is sent to them, as if it had never been refused.
+  delivery_actions redirect(steady_time now);
+
+  /// Nothing is known of the peer: it is another one.
+  void forget_peer() {
+    has_confirmed_ = trust_silence_ = false;
+    timeouts_ = 0;
+  }
+
   /// Answers an `ask_batch`.
   delivery_actions offer(metric_batch batch, steady_time now);
 

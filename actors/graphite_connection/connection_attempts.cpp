@@ -89,6 +89,12 @@ void connection_attempts::report_loss(steady_time began,
   out.emplace_back(std::move(report));
 }
 
+void connection_attempts::forget_failures(steady_time now) {
+  failures_ = 0;
+  not_before_ = now;
+  std::fill(bad_until_.begin(), bad_until_.end(), steady_time{});
+}
+
 void connection_attempts::start_fresh() {
   auto attempt = attempt_;
   *this =

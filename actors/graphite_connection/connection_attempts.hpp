@@ -70,6 +70,9 @@ public:
   /// paused enough.
   void rest(steady_time since, steady_time now, double random);
 
+  /// The addresses are others now.
+  void forget_failures(steady_time now);
+
   /// The next attempt needs no pause.
   void no_rest(steady_time now) {
     not_before_ = now;

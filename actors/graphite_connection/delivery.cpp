@@ -24,6 +24,19 @@ delivery_actions delivery::adopt(steady_time now) {
   return result(now);
 }
 
+delivery_actions delivery::redirect(steady_time now) {
+  attempts_.forget_failures(now);
+  take(mode_ == mode::confirmed ? confirmed_.redirect(now)
+                                : streaming_.redirect(now),
+       now);
+  // What the old peer never did the new one may do.
+  confirmed_.forget_peer();
+  streaming_.trust_silence(false);
+  silent_ = trying_confirmed_ = false;
+  hunt_left_ = 0;
+  return result(now);
+}
+
 delivery_actions delivery::offer(metric_batch batch, steady_time now) {
   asked_ = false;
   // Whoever asked may have got one from the backlog meanwhile.

@@ -61,6 +61,10 @@ public:
   /// under way will be sent again, otherwise a batch is asked for.
   delivery_actions adopt(steady_time now);
 
+  /// The addresses are others now: the connection is closed, and what is under
+  /// way is sent to them, as if it had never been refused.
+  delivery_actions redirect(steady_time now);
+
   /// Answers an `ask_batch`.
   delivery_actions offer(metric_batch batch, steady_time now);
 

@@ -64,6 +64,15 @@ struct batcher_config {
   /// some 50 000 points a second. Also at most a quarter of the buffer.
   std::size_t batch_bytes_max = 1 << 20;
   std::size_t batch_points_max = 20'000;
+  /// After an outage small batches that wait are joined, up to the limits of a
+  /// batch and to this; 0: never. A destination begins with `join_bytes_first`,
+  /// doubles it with each acceptance of one that was about so large, and begins
+  /// anew after a loss, so that a bad link gets what it can carry.
+  std::size_t join_bytes_max = 1 << 20;
+  std::size_t join_bytes_first = 64 << 10;
+  /// Accepted batches are kept until they are reported as seen or unseen
+  /// (`render-url`), inside the buffer, dropped first.
+  bool verify = false;
 };
 
 } // namespace bpf2graphite

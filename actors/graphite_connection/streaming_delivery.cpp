@@ -20,6 +20,16 @@ delivery_actions streaming_delivery::adopt(steady_time now) {
   return take();
 }
 
+delivery_actions streaming_delivery::redirect(steady_time now) {
+  if (phase_ != phase::resting)
+    actions_.emplace_back(wire_close{attempts_->newest()});
+  forget_connection();
+  refusals_ = 0;
+  if (!window_.empty())
+    go_on(now);
+  return take();
+}
+
 delivery_actions streaming_delivery::offer(metric_batch batch,
                                            steady_time now) {
   asked_ = false;

@@ -52,6 +52,10 @@ public:
   /// actor before, so the queue has to begin anew.)
   delivery_actions adopt(steady_time now);
 
+  /// The addresses are others now: the connection is closed, and the window is
+  /// sent to them.
+  delivery_actions redirect(steady_time now);
+
   /// Answers an `ask_batch`.
   delivery_actions offer(metric_batch batch, steady_time now);
 

@@ -30,12 +30,14 @@ protected:
 
   batch_queue make(std::size_t buffer = 1 << 20,
                    std::chrono::milliseconds resend = 60s,
-                   std::size_t batch = 1 << 20,
-                   std::size_t batch_points = 100) {
+                   std::size_t batch = 1 << 20, std::size_t batch_points = 100,
+                   std::size_t joins = 0) {
     batcher_config config;
     config.buffer_bytes_max = buffer;
     config.batch_bytes_max = batch;
     config.batch_points_max = batch_points;
+    config.join_bytes_max = joins;
+    config.join_bytes_first = joins / 4;
     return batch_queue{config, resend, books, {&first, &second}};
   }
 
@@ -290,6 +292,164 @@ TEST_F(BatchQueue, CountsWhatIsGivenUpAtTheEnd) {
 
 // Random operations: books and bounds hold after each one, and no point is
 // accepted, dropped or given without having been there.
+// -- joining ------------------------------------------------------------------
+
+TEST_F(BatchQueue, JoinsSmallBatchesThatWait) {
+  auto queue = make(1 << 20, 60s, 1 << 20, 100, 100);
+  for (auto name : {"a", "b", "c", "d", "e"}) {
+    queue.add(points({name}));
+    queue.close();
+  }
+  // Lines of 7 bytes, 25 at first.
+  auto batch = queue.next(0, false);
+  EXPECT_EQ(text(batch), "a 1 15\nb 1 15\nc 1 15\n");
+  EXPECT_EQ(batch->points, 3);
+  EXPECT_EQ(batch->id, 3);
+  EXPECT_TRUE(queue.valid());
+  accept(queue, 3);
+  EXPECT_EQ(first.accepted, 3);
+  EXPECT_EQ(first.waiting, 2);
+  EXPECT_EQ(text(queue.next(0, false)), "d 1 15\ne 1 15\n");
+  // The other destination has its own way.
+  EXPECT_EQ(queue.next(1, false)->points, 3);
+  EXPECT_TRUE(queue.valid());
+}
+
+TEST_F(BatchQueue, JoinsMoreAfterAcceptancesAndLessAfterALoss) {
+  auto queue = make(1 << 20, 60s, 1 << 20, 100, 56);
+  std::vector<std::size_t> sizes;
+  auto take = [&] {
+    auto batch = queue.next(0, false);
+    sizes.push_back(batch->points);
+    accept(queue, batch->id);
+  };
+  for (int i = 0; i < 40; ++i) {
+    queue.add(points({"a"}));
+    queue.close();
+  }
+  for (int i = 0; i < 4; ++i)
+    take();
+  lose(queue, start + 2min); // too late to mark anything
+  take();
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{2, 4, 8, 8, 2}));
+  EXPECT_TRUE(queue.valid());
+}
+
+TEST_F(BatchQueue, NeverJoinsWhatIsUnderWay) {
+  auto queue = make(1 << 20, 60s, 1 << 20, 100, 1000);
+  queue.add(points({"a"}));
+  queue.close();
+  EXPECT_EQ(text(queue.next(0, false)), "a 1 15\n");
+  queue.add(points({"b"}));
+  queue.close();
+  queue.add(points({"c"}));
+  EXPECT_EQ(text(queue.next(0, false)), "b 1 15\n"); // c is still open
+  queue.close();
+  EXPECT_EQ(text(queue.next(0, true)), "a 1 15\nb 1 15\nc 1 15\n");
+}
+
+TEST_F(BatchQueue, SendsAJoinedBatchAgainAsAWhole) {
+  auto queue = make(1 << 20, 60s, 1 << 20, 100, 1000);
+  for (auto name : {"a", "b"}) {
+    queue.add(points({name}));
+    queue.close();
+  }
+  queue.next(0, false);
+  accept(queue, 2);
+  lose(queue, start + 1s);
+  EXPECT_EQ(text(queue.next(0, true)), "a 1 15\nb 1 15\n");
+  accept(queue, 2);
+  EXPECT_EQ(first.resent, 2);
+  EXPECT_EQ(first.accepted, 2);
+  EXPECT_TRUE(queue.valid());
+}
+
+// -- the spool ----------------------------------------------------------------
+
+TEST_F(BatchQueue, SendsWhatTheDaemonBeforeLeftFirst) {
+  auto queue = make();
+  queue.restore(0,
+                {{0, std::make_shared<const std::string>("a 1 15\n"), 1, 15},
+                 {0, std::make_shared<const std::string>("b 1 30\n"), 1, 30}});
+  EXPECT_EQ(first.points, 2);
+  EXPECT_EQ(first.waiting, 2);
+  EXPECT_EQ(first.from_spool, 2);
+  EXPECT_EQ(second.points, 0);
+  queue.add(points({"c"}));
+  queue.close();
+  EXPECT_TRUE(queue.restored_wait(0));
+  EXPECT_FALSE(queue.restored_wait(1));
+  for (std::uint64_t id = 1; id <= 2; ++id) {
+    EXPECT_TRUE(queue.restored_wait(0));
+    EXPECT_EQ(queue.next(0, false)->id, id);
+    accept(queue, id);
+  }
+  EXPECT_FALSE(queue.restored_wait(0));
+  EXPECT_EQ(text(queue.next(0, false)), "c 1 15\n");
+  EXPECT_EQ(text(queue.next(1, false)), "c 1 15\n");
+  EXPECT_TRUE(queue.valid());
+}
+
+TEST_F(BatchQueue, GivesTheSpoolWhatIsNotAcceptedOrInDoubt) {
+  auto queue = make();
+  for (auto name : {"a", "b"}) {
+    queue.add(points({name}));
+    queue.close();
+  }
+  queue.next(0, false);
+  accept(queue, 1);
+  lose(queue, start + 1s);
+  auto left = queue.unsent(0);
+  ASSERT_EQ(left.size(), 2);
+  EXPECT_EQ(*left[0].lines, "b 1 15\n");
+  EXPECT_EQ(*left[1].lines, "a 1 15\n");
+  queue.spooled(0);
+  EXPECT_EQ(first.spooled, 1);
+  EXPECT_EQ(first.accepted, 1);
+  EXPECT_EQ(first.resend_dropped, 0);
+  EXPECT_TRUE(queue.valid());
+}
+
+TEST_F(BatchQueue, DropsTheOldestOfASpoolThatIsTooLarge) {
+  auto queue = make(16);
+  std::vector<metric_batch> old;
+  for (int i = 0; i < 3; ++i)
+    old.push_back({0, std::make_shared<const std::string>("a 1 15\n"), 1, 15});
+  queue.restore(0, old);
+  EXPECT_EQ(first.dropped_buffer, 1);
+  EXPECT_TRUE(queue.valid());
+}
+
+// -- reading back -------------------------------------------------------------
+
+TEST_F(BatchQueue, SendsTheSlotsAgainThatNobodySees) {
+  batcher_config config;
+  config.verify = true;
+  batch_queue queue{config, 0ms, books, {&first}};
+  auto path = std::make_shared<const std::string>("a");
+  queue.add(std::vector<metric>{
+    {path, exact{1}, 15}, {path, exact{2}, 30}, {path, exact{3}, 45}});
+  queue.close();
+  queue.next(0, false);
+  accept(queue, 1);
+  // Without `resend` a loss alone makes nothing to be sent again.
+  lose(queue, start);
+  EXPECT_EQ(queue.next(0, false), std::nullopt);
+  queue.report({0, what::unseen, 1, start, 0, nullptr, {15, 45}});
+  EXPECT_EQ(text(queue.next(0, false)), "a 1 15\na 3 45\n");
+  EXPECT_EQ(first.unseen, 2);
+  accept(queue, 1, start + 1h);
+  EXPECT_EQ(first.resent, 2);
+  queue.report({0, what::unseen, 7, start, 0, nullptr, {15}}); // not known
+  queue.report({0, what::seen, 1, start, 0, nullptr});
+  queue.add(points({"b"}));
+  queue.close();
+  queue.next(0, false);
+  accept(queue, 2, start + 2h); // forgets what is seen and old
+  EXPECT_EQ(queue.bytes(0), 7);
+  EXPECT_TRUE(queue.valid());
+}
+
 TEST_F(BatchQueue, BalancesWhateverHappens) {
   for (unsigned seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE(seed);
