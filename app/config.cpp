@@ -409,6 +409,13 @@ private:
                   "or lower them");
     for (const auto& destination : all.destinations)
       check_port(destination.port);
+    if (!all.render_url.empty() && all.destinations.size() > 1
+        && all.routing == routing_mode::replicate)
+      error(place_of("graphite.render-url"),
+            "render-url speaks for one Graphite, but everything goes to "
+              + std::to_string(all.destinations.size())
+              + "; remove render-url, or send to one of them and let a relay "
+                "copy");
   }
 
   void check_port(std::uint16_t port) {

@@ -1,5 +1,6 @@
 #include "app/config_schema.hpp"
 
+#include "actors/graphite_connection/render_url.hpp"
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -66,8 +67,7 @@ const schema_row rows[] = {
    [](target t) { return config_field{&t.all->graphite.confirm_timeout}; }},
   {{"graphite", "connect-ahead", kind::boolean, "true"},
    [](target t) { return config_field{&t.all->graphite.connect_ahead}; }},
-  {{"graphite", "render-url", kind::text, "\"\"", 0, 0, {}, rule::url, false,
-    "*"},
+  {{"graphite", "render-url", kind::text, "\"\"", 0, 0, {}, rule::url},
    [](target t) { return config_field{&t.all->render_url}; }},
   {{"graphite", "destinations", kind::texts, "[]", 0, 0, {}, rule::servers,
     false},
@@ -914,9 +914,7 @@ std::string check_text(text_rule what, std::string_view text) {
     case rule::file_pattern:
       return text.empty() ? std::string{} : check_file_pattern(text);
     case rule::url:
-      return text.empty() || text.starts_with("http://")
-               ? std::string{}
-               : "is no address; write one that begins with http://";
+      return text.empty() ? std::string{} : parse_render_url(text).error;
     case rule::listen:
       return check_listen(text);
     case rule::map_names:

@@ -12,6 +12,7 @@
 #include "app/topology.hpp"
 
 #include "actors/graphite_connection/graphite_socket.hpp"
+#include "actors/graphite_connection/render_reader.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -244,6 +245,10 @@ int run_daemon(const config& settings, file_access& files, logger& log,
                     [&] {
                       return actors_of->status_line();
                     }};
+    std::unique_ptr<render_wire> render;
+    if (!settings.render_url.empty() && !mode.to_stdout)
+      render = std::make_unique<render_reader>(
+        io.io(), parse_render_url(settings.render_url));
     topology tree{{
       .actors = actors,
       .io = io,
@@ -256,6 +261,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       .wires = std::move(wires),
       .last_slot = *store,
       .spool = spool.get(),
+      .render = std::move(render),
       .host = host_name(),
       .random = random_source(),
       .log =

@@ -356,7 +356,9 @@ struct topology::destination_unit {
                                      .count();
               if (all.env_.changed)
                 all.env_.changed();
-            }},
+            },
+          .arrivals = all.env_.render && index == 0 ? &arrivals : nullptr,
+          .render = index == 0 ? all.env_.render.get() : nullptr},
       wanted{name, env.addresses} {}
 
   connection_addresses newest() const {
@@ -393,6 +395,7 @@ struct topology::destination_unit {
   std::string name;
   destination_ledger books;
   delivery state;
+  arrival_check arrivals;
   connection_environment env;
   mutable std::mutex mutex; // of the rest
   connection_addresses wanted;
@@ -425,6 +428,7 @@ topology::topology(topology_environment env)
   times_ = times_of(settings);
   auto batches = settings.batcher;
   batches.offset = times_.offset;
+  batches.verify = env_.render != nullptr;
   queue_ = std::make_unique<batch_queue>(batches, settings.graphite.resend,
                                          batcher_books_, books);
   batcher_.reset(new batcher_environment{.config = batches,

@@ -57,6 +57,8 @@ struct topology_environment {
   std::vector<std::unique_ptr<graphite_wire>> wires;
   slot_store& last_slot;
   spool_folder* spool = nullptr; // open; null: none
+  /// Reads back what the first destination accepted; null: nobody does.
+  std::unique_ptr<render_wire> render;
   std::string host;
   std::function<double()> random; // within [0, 1), from any thread
   /// A sink with that prefix before each message; `trace` may be empty.

@@ -64,6 +64,8 @@ using batcher_actor = caf::typed_actor<
 using graphite_connection_actor = caf::typed_actor<
   // What happened on the socket.
   caf::reacts_to<wire_event>,
+  // Whether accepted points are in Graphite.
+  caf::reacts_to<render_answer>,
   // The destination has other addresses.
   caf::reacts_to<reload_atom>,
   // INTERNAL: a deadline of the delivery has come (its generation).

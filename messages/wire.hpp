@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,13 @@ struct wire_event {
   /// Only the io thread knows the order, so it says so.
   bool after_half_close = false;
   std::string reason; // with `reset`, `failed`: for a person to read
+};
+
+/// What Graphite's render API said.
+struct render_answer {
+  std::uint64_t number = 0;        // of the question
+  std::optional<std::string> body; // none: there is no answer
+  std::string error;               // then the reason, for a person
 };
 
 /// What became of a batch or of a connection, for the queue's books.

@@ -66,8 +66,8 @@ public:
   void count_refusal();
 
   /// Pauses before the next attempt. `random` is in [0, 1). The pause counts
-  /// from `since`: a connect that waited for an answer until its time was up has
-  /// paused enough.
+  /// from `since`: a connect that waited for an answer until its time was up
+  /// has paused enough.
   void rest(steady_time since, steady_time now, double random);
 
   /// The addresses are others now.

@@ -83,6 +83,9 @@ struct work {
     self->send(batcher, env.reports.put(report));
     if (env.reported)
       env.reported(report.kind == delivery_report::what::accepted);
+    if (env.arrivals != nullptr && !state().finishing && report.lines
+        && report.kind == delivery_report::what::accepted)
+      tell(env.arrivals->accepted(report.id, *report.lines, now()));
     if (state().finishing && report.kind == delivery_report::what::accepted)
       ask_for_the_rest();
   }
@@ -153,6 +156,55 @@ struct work {
     return true;
   }
 
+  // -- reading back -----------------------------------------------------------
+
+  /// Asks what is due.
+  void read_back() const {
+    if (env.arrivals == nullptr || state().finishing)
+      return;
+    if (auto question = env.arrivals->ask(now()))
+      env.render->get(question->number, std::move(question->query));
+  }
+
+  void take(const render_answer& answer) const {
+    if (env.arrivals == nullptr || state().finishing)
+      return;
+    tell(env.arrivals->answered(answer.number, answer.body, now()));
+    auto failing = env.arrivals->failing();
+    if (failing && !std::exchange(state().render_failing, failing))
+      env.log(log_level::warning,
+              "render-url: "
+                + (answer.body ? "what answers there is no render API of "
+                                 "Graphite"
+                               : answer.error)
+                + "; nothing can be read back, delivery goes on");
+    if (!failing && std::exchange(state().render_failing, failing))
+      env.log(log_level::notice, "render-url answers again");
+    arm();
+  }
+
+  /// Tells the queue what is in Graphite and what is to be sent again.
+  void tell(const std::vector<arrival_verdict>& verdicts) const {
+    std::size_t slots = 0;
+    for (const auto& verdict : verdicts) {
+      delivery_report report;
+      report.destination = env.destination;
+      report.kind = verdict.unseen.empty() ? delivery_report::what::seen
+                                           : delivery_report::what::unseen;
+      report.id = verdict.id;
+      report.at = now();
+      report.slots = verdict.unseen;
+      slots += verdict.unseen.size();
+      self->send(batcher, env.reports.put(std::move(report)));
+    }
+    if (slots > 0 && state().unseen.admit(now()))
+      env.log(log_level::warning,
+              "Graphite " + env.name + " accepted points of "
+                + std::to_string(slots) + (slots == 1 ? " slot" : " slots")
+                + " that are not there: they are sent again"
+                + state().unseen.left_out());
+  }
+
   std::string waiting() const {
     auto n = env.ledger.waiting.load(std::memory_order_relaxed);
     return std::to_string(n) + (n == 1 ? " point waits" : " points wait");
@@ -162,8 +214,16 @@ struct work {
 
   /// CAF cannot take a timer back, so one that is on its way and comes no
   /// later than the deadline is used, whatever it was meant for.
+  std::optional<steady_time> next_deadline() const {
+    auto next = env.state.deadline();
+    if (env.arrivals != nullptr && !state().finishing)
+      if (auto other = env.arrivals->deadline())
+        next = next ? std::min(*next, *other) : *other;
+    return next;
+  }
+
   void arm() const {
-    auto deadline = env.state.deadline();
+    auto deadline = next_deadline();
     auto& timers = state().timers;
     if (!deadline || std::any_of(timers.begin(), timers.end(), [&](auto& t) {
           return t.second <= *deadline;
@@ -176,6 +236,7 @@ struct work {
 
   void tick(std::uint64_t timer) const {
     state().timers.erase(timer);
+    read_back();
     auto deadline = env.state.deadline();
     if (deadline && now() >= *deadline)
       run(env.state.time_passed(now(), env.random()));
@@ -229,6 +290,8 @@ struct work {
 
   void leave() const {
     env.wire.listen(nullptr);
+    if (env.render != nullptr)
+      env.render->listen(nullptr);
     run(env.state.abandon());
     self->quit(caf::exit_reason::user_shutdown);
   }
@@ -261,6 +324,14 @@ graphite_connection(self_ptr self, connection_environment& env,
       caf::anon_send(caf::actor_cast<graphite_connection_actor>(alive),
                      std::move(event));
   });
+  if (env.arrivals != nullptr) {
+    env.render->listen([address = self->address()](render_answer answer) {
+      if (auto alive = caf::actor_cast<caf::strong_actor_ptr>(address))
+        caf::anon_send(caf::actor_cast<graphite_connection_actor>(alive),
+                       std::move(answer));
+    });
+    env.arrivals->adopt();
+  }
   if (!env.state.valid()) {
     env.log(log_level::error,
             "Graphite " + env.name
@@ -274,6 +345,10 @@ graphite_connection(self_ptr self, connection_environment& env,
     [w](const wire_event& event) {
       w.check();
       w.run(w.env.state.wire(event, w.now(), w.env.random()));
+    },
+    [w](const render_answer& answer) {
+      w.check();
+      w.take(answer);
     },
     [w](reload_atom) {
       w.check();

@@ -7,10 +7,12 @@
 // for any other reason it ends at once: its successor goes on with the batch
 // under way. When the batcher ends, so does it.
 
+#include "actors/graphite_connection/arrival_check.hpp"
 #include "actors/graphite_connection/delivery.hpp"
 #include "actors/graphite_connection/graphite_config.hpp"
 #include "actors/graphite_connection/graphite_wire.hpp"
 #include "actors/graphite_connection/log_budget.hpp"
+#include "actors/graphite_connection/render_wire.hpp"
 #include "actors/supervisor/inbox.hpp"
 #include "messages/ledger.hpp"
 #include "messages/log.hpp"
@@ -50,6 +52,9 @@ struct connection_environment {
   std::function<connection_addresses()> newest{};
   /// Called with each report to the batcher; may be empty.
   std::function<void(bool accepted)> reported{};
+  /// Both or none: accepted points are read back.
+  arrival_check* arrivals = nullptr;
+  render_wire* render = nullptr;
 };
 
 struct graphite_connection_state {
@@ -61,6 +66,8 @@ struct graphite_connection_state {
   bool trouble_logged = false;
   log_budget troubles{1, std::chrono::seconds{60}};
   log_budget parked{5, std::chrono::seconds{60}};
+  log_budget unseen{1, std::chrono::seconds{60}};
+  bool render_failing = false;
 };
 
 /// `env` is lent: spawn it by a lambda that holds a reference.

@@ -411,7 +411,6 @@ TEST_P(ConfigNotYet, IsRefusedNeverIgnored) {
 std::vector<std::string> not_yet_lines() {
   // A value that is right for the key, but not its default.
   std::map<std::pair<std::string_view, std::string_view>, std::string> right{
-    {{"graphite", "render-url"}, "\"http://localhost\""},
     {{"graphite", "destinations"}, "[\"a:1\", \"b:2\"]"},
     {{"bpftrace", "output-budget"}, "\"1MiB\""},
     {{"bpftrace", "expect-output-within"}, "5s"},

@@ -19,7 +19,8 @@ bool may_use_actors(const fs::path& file) {
     "program_versions", "start_turns", "name_lookup",   "graphite_socket",
     "supervisor",       "shell",       "io_thread",     "topology",
     "daemon",           "stdout_wire", "deep_check",    "reload",
-    "heartbeat",        "line_tap",    "status_server", "fault_injection"};
+    "heartbeat",        "line_tap",    "status_server", "fault_injection",
+    "render_reader"};
   auto stem = file.stem().string();
   return edges.count(stem) != 0 || stem == file.parent_path().filename();
 }

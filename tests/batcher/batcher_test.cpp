@@ -1,9 +1,13 @@
 #include "actors/batcher/batcher.hpp"
 
+#include "actors/batcher/spool_format.hpp"
+
 #include "messages/exit.hpp"
 #include "tests/support/actor_fixture.hpp"
 
 #include <stdexcept>
+
+#include <map>
 
 namespace bpf2graphite {
 namespace {
@@ -347,6 +351,102 @@ TEST_F(Batcher, EndsAnOpenRoundAtTheNextTick) {
   advance_in_steps(10s, 100ms);
   EXPECT_GE(ledger.rounds, 9);
   EXPECT_GE(ledger.late, 8);
+}
+
+struct memory_spool : spool_store {
+  std::map<std::string, std::string> files;
+  bool full = false;
+
+  std::string write(const std::string& file, std::string_view text) override {
+    if (full)
+      return "disk full";
+    files[file] = text;
+    return {};
+  }
+  std::string remove(const std::string& file) override {
+    files.erase(file);
+    return {};
+  }
+  std::string place(const std::string& file) const override {
+    return "/spool/" + file;
+  }
+};
+
+class BatcherWithSpool : public Batcher {
+protected:
+  memory_spool spool;
+  const std::string file = spool_file_name("carbon:2003");
+
+  /// Again, as the topology would start it.
+  void begin(const std::string& left = {}) {
+    end_now(std::vector<caf::actor>{actors.back()});
+    env.spool = &spool;
+    env.destination_name = [](std::size_t i) {
+      return i == 0 ? "carbon:2003" : "other:2003";
+    };
+    env.spool_files = {file, spool_file_name("other:2003")};
+    if (!left.empty()) {
+      spool.files[file] = "of before";
+      queue.restore(0, {{0, std::make_shared<const std::string>(left), 1, 15}});
+    }
+    spawn();
+  }
+};
+
+TEST_F(BatcherWithSpool, KeepsWhatIsNotAcceptedWhenADestinationGivesUp) {
+  begin();
+  add("a");
+  add("b", 30);
+  ask<std::uint64_t>(subject, caf::flush_atom_v, std::size_t{0});
+  report(delivery_report::what::gave_up);
+  auto content = decode_spool(spool.files[file], "carbon:2003");
+  EXPECT_EQ(content.error, "");
+  ASSERT_EQ(content.batches.size(), 1);
+  EXPECT_EQ(*content.batches[0].lines, "a 1 15\nb 1 30\n");
+  EXPECT_EQ(first.spooled, 2);
+  EXPECT_EQ(first.dropped_stop, 0);
+  EXPECT_TRUE(queue.valid());
+  // The next daemon must keep out of these slots.
+  EXPECT_EQ(store.text, "30\n");
+  ASSERT_EQ(log.size(), 1);
+  EXPECT_NE(log[0].find("2 points that carbon:2003 did not accept are kept in "
+                        "/spool/"
+                        + file),
+            std::string::npos)
+    << log[0];
+}
+
+TEST_F(BatcherWithSpool, CountsTheLossWhenItCannotWrite) {
+  begin("old 1 15\n");
+  spool.full = true;
+  add("a");
+  ask<std::uint64_t>(subject, caf::flush_atom_v, std::size_t{0});
+  report(delivery_report::what::gave_up);
+  EXPECT_EQ(first.spooled, 0);
+  EXPECT_EQ(first.dropped_stop, 2);
+  EXPECT_EQ(spool.files[file], "of before"); // better than nothing
+  EXPECT_NE(log.at(0).find("disk full"), std::string::npos);
+}
+
+TEST_F(BatcherWithSpool, RemovesTheFileWhenAllInItIsDelivered) {
+  begin("old 1 15\n");
+  add("a");
+  ask<std::uint64_t>(subject, caf::flush_atom_v, std::size_t{0});
+  EXPECT_EQ(next(), "old 1 15\na 1 15\n");
+  EXPECT_EQ(spool.files.count(file), 1);
+  report(delivery_report::what::accepted, last_id);
+  EXPECT_EQ(spool.files.count(file), 0);
+}
+
+TEST_F(BatcherWithSpool, RemovesTheFileAlsoAfterACrash) {
+  begin("old 1 15\n");
+  next();
+  end_now(std::vector<caf::actor>{actors.back()});
+  spawn();
+  EXPECT_EQ(spool.files.count(file), 1);
+  next();
+  report(delivery_report::what::accepted, last_id);
+  EXPECT_EQ(spool.files.count(file), 0);
 }
 
 } // namespace

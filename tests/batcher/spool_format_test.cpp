@@ -38,8 +38,8 @@ TEST(SpoolFormat, ReadsWhatItWrote) {
 
 TEST(SpoolFormat, LooksAsDocumented) {
   EXPECT_EQ(encode_spool("a:1", {some_batches()[0]}),
-            "bpf2graphite-spool 1\ndestination a:1\nbatch 2 30 23\n"
-            "a.b 1 15\na.c -2.5 30\nend d5a91e88\n");
+            "bpf2graphite-spool 1\ndestination a:1\nbatch 2 30 21\n"
+            "a.b 1 15\na.c -2.5 30\nend 263e74d7\n");
 }
 
 TEST(SpoolFormat, RefusesEveryBitFlip) {
@@ -90,7 +90,7 @@ TEST(SpoolFormat, RefusesLinesThatMustNotBeSentHoweverWellSummed) {
 
 TEST(SpoolFormat, GivesEachDestinationAFileOfItsOwn) {
   EXPECT_EQ(spool_file_name("graphite.example.com:2003"),
-            "graphite.example.com_2003-9bc8e2a4.spool");
+            "graphite.example.com_2003-fac8031c.spool");
   EXPECT_NE(spool_file_name("a:1"), spool_file_name("a_1"));
   EXPECT_EQ(spool_file_name("../../etc/x:1").find('/'), std::string::npos);
   EXPECT_EQ(spool_file_name("..").front(), '_');

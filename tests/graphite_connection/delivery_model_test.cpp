@@ -1,5 +1,6 @@
 // The queue and the delivery against a model of a server and its network that
-// does everything bad in random order, on virtual time. What must hold:
+// does everything bad in random order, on virtual time; the daemon may end,
+// too, and go on with its spool. What must hold:
 //
 // - at the end every point is stored by a server that lived on: sent at least
 //   once, and again where a server died with it;
@@ -9,6 +10,7 @@
 // - once the faults end, everything is delivered soon.
 
 #include "actors/batcher/batch_queue.hpp"
+#include "actors/batcher/spool_format.hpp"
 #include "actors/graphite_connection/delivery.hpp"
 
 #include <gtest/gtest.h>
@@ -40,6 +42,7 @@ struct weather {
   bool mute = false;      // reads all, never answers our end
   unsigned unread = 0;    // dies with bytes that only its kernel has
   bool stream = false;
+  unsigned restart = 0; // of the daemon, through its spool
   std::chrono::seconds resend{60};
   std::size_t attempts_max = 0; // in a minute
 };
@@ -47,16 +50,7 @@ struct weather {
 class world {
 public:
   world(const weather& w, unsigned seed) : w_{w}, random_{seed} {
-    batcher_config config;
-    config.batch_points_max = 7;
-    queue_.emplace(config, w.resend, batcher_books_,
-                   std::vector<destination_ledger*>{&books_});
-    graphite_config graphite;
-    graphite.resend = w.resend;
-    if (w.stream)
-      graphite.delivery = delivery_mode::streaming;
-    delivery_.emplace(graphite, 0, 1, "probe", books_);
-    run(delivery_->adopt(now_));
+    begin({});
   }
 
   /// `faults_for` of bad weather with a batch every 15 s, then the sun.
@@ -72,10 +66,10 @@ public:
     pass_until(end + 5min);
     // A peer that never confirms costs a time-out now and then, and two seconds
     // for each part of a batch in which bad lines are looked for.
-    for (auto i = 0; w_.mute && books_.waiting > 0 && i < 20; ++i)
+    for (auto i = 0; w_.mute && books_->waiting > 0 && i < 20; ++i)
       pass_until(now_ + 1min);
     pass_until(now_ + 1min);
-    EXPECT_EQ(books_.waiting, 0)
+    EXPECT_EQ(books_->waiting, 0)
       << "not delivered after the faults had ended; streams: "
       << delivery_->streams() << ", busy: " << delivery_->busy()
       << ", deadline: " << delivery_->deadline().has_value()
@@ -84,8 +78,8 @@ public:
     for (auto& line : issued_)
       if (stored_.count(line) == 0 && line.find("bad") == line.npos)
         ADD_FAILURE() << line << " is lost";
-    EXPECT_EQ(books_.parked, bad_lines_);
-    EXPECT_EQ(books_.dropped_buffer, 0);
+    EXPECT_EQ(parked_ + books_->parked, bad_lines_);
+    EXPECT_EQ(books_->dropped_buffer, 0);
     if (w_.attempts_max > 0) {
       EXPECT_LE(attempts_in_a_minute_, w_.attempts_max);
     }
@@ -96,6 +90,40 @@ public:
   }
 
 private:
+  /// A daemon, with what the one before it left.
+  void begin(std::vector<metric_batch> left) {
+    batcher_config config;
+    config.batch_points_max = 7;
+    config.join_bytes_first = 40; // so that it grows and shrinks
+    books_.emplace();
+    queue_.emplace(config, w_.resend, batcher_books_,
+                   std::vector<destination_ledger*>{&*books_});
+    queue_->restore(0, std::move(left));
+    graphite_config graphite;
+    graphite.resend = w_.resend;
+    if (w_.stream)
+      graphite.delivery = delivery_mode::streaming;
+    delivery_.emplace(graphite, 0, 1, "probe", *books_);
+    ++daemon_;
+    wants_ = false;
+    run(delivery_->adopt(now_));
+  }
+
+  /// The daemon ends in the middle of whatever is under way, and the next one
+  /// begins with its spool.
+  void restart() {
+    auto text = encode_spool("x", queue_->unsent(0));
+    queue_->spooled(0);
+    EXPECT_TRUE(queue_->valid());
+    EXPECT_EQ(books_->waiting, 0);
+    run(delivery_->abandon());
+    end();
+    parked_ += books_->parked;
+    auto content = decode_spool(text, "x");
+    ASSERT_EQ(content.error, "");
+    begin(std::move(content.batches));
+  }
+
   bool chance(unsigned percent) {
     return bad_ && random_() % 100 < percent;
   }
@@ -110,8 +138,8 @@ private:
 
   void after(std::chrono::milliseconds time, std::uint64_t attempt,
              std::function<void()> what) {
-    at(now_ + time, [this, attempt, what = std::move(what)] {
-      if (attempt == open_)
+    at(now_ + time, [this, attempt, daemon = daemon_, what = std::move(what)] {
+      if (attempt == open_ && daemon == daemon_)
         what();
     });
   }
@@ -148,6 +176,8 @@ private:
     queue_->add(points);
     queue_->close();
     serve();
+    if (chance(w_.restart))
+      restart();
   }
 
   void serve() {
@@ -308,7 +338,9 @@ private:
   weather w_;
   std::mt19937 random_;
   batcher_ledger batcher_books_;
-  destination_ledger books_;
+  std::optional<destination_ledger> books_;
+  std::size_t parked_ = 0; // by daemons of before
+  int daemon_ = 0;
   std::optional<batch_queue> queue_;
   std::optional<delivery> delivery_;
   steady_time now_{1h};
@@ -353,6 +385,14 @@ const weather weathers[] = {
    .die = 5,
    .idle_end = 20,
    .poison = true},
+  {.name = "restarts", .restart = 10},
+  {.name = "restarts_and_outages",
+   .refuse = 60,
+   .hang = 10,
+   .reset = 20,
+   .early_fin = 10,
+   .restart = 10},
+  {.name = "restarts_and_poison", .poison = true, .restart = 5},
   {.name = "never_confirms", .mute = true},
   {.name = "never_confirms_and_poison", .poison = true, .mute = true},
   {.name = "never_confirms_and_resets", .reset = 10, .mute = true},
@@ -373,6 +413,12 @@ const weather weathers[] = {
    .poison = true,
    .unread = 5,
    .stream = true},
+  {.name = "streams_restarts",
+   .refuse = 20,
+   .reset = 10,
+   .unread = 10,
+   .stream = true,
+   .restart = 10},
 };
 
 class DeliveryModel : public ::testing::TestWithParam<weather> {};

@@ -4,6 +4,7 @@
 #include "messages/exit.hpp"
 #include "tests/support/actor_fixture.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace bpf2graphite {
@@ -374,6 +375,82 @@ TEST_F(GraphiteConnection, LeavesFewTimersBehind) {
   }
   advance(60s);
   EXPECT_EQ(sched.clock().schedule().size(), 0);
+}
+
+struct fake_render : render_wire {
+  std::function<void(render_answer)> listener;
+  std::uint64_t number = 0;
+  std::string query;
+
+  void listen(std::function<void(render_answer)> l) override {
+    listener = std::move(l);
+  }
+  void get(std::uint64_t n, std::string q) override {
+    number = n;
+    query = std::move(q);
+  }
+};
+
+class ReadingBack : public GraphiteConnection {
+protected:
+  arrival_check arrivals;
+  fake_render render;
+
+  void begin() {
+    end_now(std::vector<caf::actor>{actors.back()});
+    env.arrivals = &arrivals;
+    env.render = &render;
+    spawn();
+  }
+
+  void answer(std::optional<std::string> body) {
+    ASSERT_TRUE(render.listener);
+    render.listener({render.number, std::move(body), "no route"});
+    drain();
+  }
+};
+
+TEST_F(ReadingBack, SendsAgainWhatIsNotThere) {
+  begin();
+  batch("a");
+  accept();
+  advance(5s);
+  EXPECT_EQ(render.query, "?format=json&noCache=1&from=0&until=135&target=a");
+  EXPECT_EQ(queue.bytes(0), 7); // kept
+  answer("[]");
+  render.query.clear();
+  advance(10s);
+  EXPECT_NE(render.query, "");
+  orders();
+  answer("[]");
+  EXPECT_EQ(books.unseen, 1);
+  EXPECT_NE(log.back().find("accepted points of 1 slot that are not there"),
+            std::string::npos)
+    << log.back();
+  auto sent = orders();
+  EXPECT_EQ(std::count_if(sent.begin(), sent.end(),
+                          [](auto& order) { return order == "send a 1 15\n"; }),
+            0); // the connection ahead is not there yet
+  accept();
+  EXPECT_EQ(books.resent, 1);
+  EXPECT_EQ(books.accepted, 1);
+}
+
+TEST_F(ReadingBack, GoesOnWithoutAnAnswer) {
+  begin();
+  batch("a");
+  accept();
+  advance(5s);
+  answer(std::nullopt);
+  EXPECT_NE(log.back().find("no route; nothing can be read back"),
+            std::string::npos)
+    << log.back();
+  batch("b");
+  accept();
+  EXPECT_EQ(books.accepted, 2);
+  advance(10s);
+  answer("[{\"target\": \"a\", \"datapoints\": [[1, 15]]}]");
+  EXPECT_EQ(log.back(), "render-url answers again");
 }
 
 } // namespace
