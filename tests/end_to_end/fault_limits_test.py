@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import time
 import unittest
@@ -81,6 +82,21 @@ class Cgroup:
 
 
 class Limits(Fakes):
+    def forbid_descriptors(self):
+        """Not one more than the daemon has now. Returns the limit before."""
+        used = {int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd")}
+        few = next(fd for fd in range(len(used) + 1) if fd not in used)
+        soft, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (few, hard))
+        return soft, hard
+
+    def status(self):
+        """What the verb prints, asked while the daemon runs."""
+        return subprocess.run(
+            [scenario.program("binary"), "--config", self.daemon.config,
+             "status"], capture_output=True, text=True, timeout=30,
+            check=False)
+
     def test_row_24_no_descriptor_is_left(self):
         with row(24) as report:
             notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -92,13 +108,14 @@ class Limits(Fakes):
             self.start(environment={"NOTIFY_SOCKET": self.path("notify")})
             self.assertIn(b"READY=1", notified.recv(4096))
             self.wait_for_prints(4, *self.traces)
-            _, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-            # Not one more than it has.
-            used = {int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd")}
-            few = next(fd for fd in range(len(used) + 1) if fd not in used)
-            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (few, hard))
+            before = self.forbid_descriptors()
             os.kill(self.pids("t0")[-1], signal.SIGKILL)
             self.daemon.wait_for_log('"t0".*[Tt]oo many open files')
+            # What it had for t0 is taken away, too.
+            self.forbid_descriptors()
+            told = self.status()
+            self.assertEqual(0, told.returncode, told.stderr)
+            self.assertIn("t0", told.stdout)
             self.wait_for_prints(20, "t1", "t2", "t3", "t4")
             tries = len(re.findall("[Tt]oo many open files",
                                    self.daemon.log()))
@@ -108,7 +125,7 @@ class Limits(Fakes):
             cpu = (figures.cpu_seconds(self.pid) - cpu) / \
                 (time.monotonic() - begun)
             self.assertTrue(self.daemon.alive())
-            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (hard, hard))
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
             freed = time.monotonic()
             self.wait_for_life("t0", 2)
             report.figure("log lines of it", tries)
@@ -117,11 +134,13 @@ class Limits(Fakes):
                           time.monotonic() - freed, "s")
             self.wait_for_prints(4, *self.traces)
             # The end is told although there is none left again.
-            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (few, hard))
+            self.forbid_descriptors()
             self.daemon.send(signal.SIGTERM)
             told = b""
             while b"STOPPING=1" not in told:
                 told = notified.recv(4096)
+            # Each batch may need a connection of its own.
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
             self.assertEqual(0, self.daemon.process.wait(30))
             report.figure("restarts of others",
                           self.restarts("t1", "t2", "t3", "t4"), exactly=0)
