@@ -374,7 +374,7 @@ const weather weathers[] = {
   {.name = "early_fin", .early_fin = 20},
   {.name = "dies_after_acceptance", .die = 100},
   {.name = "dies_sometimes", .refuse = 5, .die = 20},
-  {.name = "closes_idle_connections", .idle_end = 100, .attempts_max = 90},
+  {.name = "closes_idle_connections", .idle_end = 100, .attempts_max = 100},
   {.name = "poison", .poison = true},
   {.name = "poison_and_deaths", .die = 10, .poison = true},
   {.name = "everything",
