@@ -12,6 +12,7 @@ namespace {
 
 using self_ptr = watchdog_actor::stateful_pointer<watchdog_state>;
 using clock = supervision::clock;
+using namespace std::chrono_literals;
 
 std::string seconds(clock::duration time) {
   auto tenths =
@@ -83,6 +84,13 @@ void put_down(self_ptr self, watchdog_environment& env,
   begin_stop(self, env);
 }
 
+/// How long a silence that was noticed `late` is doubted. It may be ours: after
+/// a suspend this look may come before what lies in the pipe has been read, and
+/// bpftrace may have stood still, too.
+clock::duration second_look_after(clock::duration late, clock::duration limit) {
+  return std::max<clock::duration>(900ms, std::min(late, limit));
+}
+
 /// Looks at what there is to look at, and says when the next time is.
 void look(self_ptr self, watchdog_environment& env) {
   auto& st = self->state;
@@ -98,12 +106,17 @@ void look(self_ptr self, watchdog_environment& env) {
     return;
   auto next = clock::time_point::max();
   if (auto limit = env.config.expect_output_within; limit.count() > 0) {
-    auto due = std::max(*st.running_since, env.process.last_output()) + limit;
-    if (now >= due)
-      return put_down(self, env,
-                      "no output for " + seconds(limit)
-                        + ": bpftrace is stopped and started again");
-    next = due;
+    auto heard = std::max(*st.running_since, env.process.last_output());
+    next = heard + limit;
+    if (now >= next) {
+      if (!st.doubt || st.doubt->heard != heard)
+        st.doubt = {heard, now + second_look_after(now - next, limit)};
+      if (now >= st.doubt->until)
+        return put_down(self, env,
+                        "no output for " + seconds(limit)
+                          + ": bpftrace is stopped and started again");
+      next = st.doubt->until;
+    }
   }
   if (env.memory.policy.check_health(now)) {
     env.log(log_level::notice, "bpftrace is well again", log_event::trace_well);

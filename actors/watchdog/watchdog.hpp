@@ -72,6 +72,12 @@ struct watchdog_state {
   bool ending = false; // quits when the process has ended
   /// While it runs: since when we know.
   std::optional<supervision::clock::time_point> running_since;
+  /// A silence that was too long: since when, and until when it is doubted.
+  struct doubted_silence {
+    supervision::clock::time_point heard;
+    supervision::clock::time_point until;
+  };
+  std::optional<doubted_silence> doubt;
   std::uint64_t start_generation = 0;
   std::uint64_t tick_generation = 0;
 };

@@ -393,6 +393,10 @@ TEST_F(WatchdogTest, WakesUpASilentOne) {
   advance(4999ms);
   EXPECT_EQ(process.take(), words{});
   advance(1ms);
+  EXPECT_EQ(process.take(), words{}) << "looked at twice";
+  advance(899ms);
+  EXPECT_EQ(process.take(), words{});
+  advance(1ms);
   EXPECT_EQ(process.take(), (words{"INT"}));
   EXPECT_EQ(log, (words{"no output for 10.0 s: bpftrace is stopped and started "
                         "again"}));
@@ -400,6 +404,26 @@ TEST_F(WatchdogTest, WakesUpASilentOne) {
   drain();
   advance(30s);
   EXPECT_EQ(process.take(), (words{"start 2 bpftrace"}));
+}
+
+TEST_F(WatchdogTest, DoubtsASilenceThatWasItsOwn) {
+  config.expect_output_within = 3s;
+  process.output = now();
+  spawn_running();
+  sched.clock().current_time += 60s; // we were stopped
+  advance(0ms);
+  EXPECT_EQ(process.take(), words{}) << "what lies in the pipe comes first";
+  process.output = now();
+  advance(2999ms);
+  EXPECT_EQ(process.take(), words{});
+  process.output = now();
+  // Stopped once more, and bpftrace with us: it has the whole time again.
+  sched.clock().current_time += 60s;
+  advance(0ms);
+  advance(2999ms);
+  EXPECT_EQ(process.take(), words{});
+  advance(1ms);
+  EXPECT_EQ(process.take(), (words{"INT"}));
 }
 
 TEST_F(WatchdogTest, PutsDownAFlood) {
