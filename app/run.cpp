@@ -126,12 +126,11 @@ int once(const options& given) {
     accept_at_once(settings);
   }
   settings.splay = false;
-  auto status = run_daemon(
-    settings, files, log,
-    {.to_stdout = !given.send,
-     .own_runtime = given.send,
-     .slots = 1,
-     .read_again = {}});
+  auto status = run_daemon(settings, files, log,
+                           {.to_stdout = !given.send,
+                            .own_runtime = given.send,
+                            .slots = 1,
+                            .read_again = {}});
   for (const auto& name : given.names)
     if (is_script_file(name) && status == exit_code::ok) {
       auto trace = trace_for_script(absolute(name), settings);

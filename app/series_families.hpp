@@ -38,8 +38,9 @@ struct series_family {
 };
 
 /// All families of a trace: rows first, then what is derived from them; maps in
-/// the order of the script, then the metrics that its printf formats tell. `any_host` takes the place of the host in
-/// `target`; empty: this host. A script that could not be read has none.
+/// the order of the script, then the metrics that its printf formats tell.
+/// `any_host` takes the place of the host in `target`; empty: this host. A
+/// script that could not be read has none.
 std::vector<series_family> series_families(const trace_plan& plan,
                                            const std::string& any_host = {});
 

@@ -26,8 +26,8 @@ service_notifier::service_notifier() {
   std::memcpy(address.sun_path, path, std::strlen(path));
   if (address.sun_path[0] == '@')
     address.sun_path[0] = '\0';
-  auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path)
-                                     + std::strlen(path));
+  auto size =
+    static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
   fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd_ >= 0
       && ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), size)

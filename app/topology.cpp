@@ -501,9 +501,9 @@ void topology::read_spool() {
       auto aside = folder.set_aside(file);
       log(log_level::error,
           folder.place(file) + ' ' + error
-            + (aside.empty() ? "; it is left where it is"
-                             : "; nothing of it is sent, it is kept as "
-                                 + aside));
+            + (aside.empty()
+                 ? "; it is left where it is"
+                 : "; nothing of it is sent, it is kept as " + aside));
       continue;
     }
     std::uint64_t points = 0;

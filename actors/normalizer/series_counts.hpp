@@ -53,19 +53,30 @@ struct series_counts {
 
 /// Adds all of `more`.
 inline void add_counts(series_counts& to, const series_counts& more) {
-  for (auto which :
-       {&series_counts::snapshots, &series_counts::values,
-        &series_counts::points, &series_counts::combined,
-        &series_counts::measured, &series_counts::merged,
-        &series_counts::folded, &series_counts::unchanged, &series_counts::late,
-        &series_counts::zero_filled, &series_counts::resets,
-        &series_counts::inconsistent, &series_counts::slots_rewritten,
-        &series_counts::clock_steps_back, &series_counts::dropped_text,
-        &series_counts::dropped_tseries, &series_counts::dropped_unwanted,
-        &series_counts::dropped_filtered, &series_counts::dropped_kind,
-        &series_counts::dropped_inconsistent, &series_counts::dropped_keys,
-        &series_counts::dropped_gauge, &series_counts::dropped_budget,
-        &series_counts::dropped_collision})
+  for (auto which : {&series_counts::snapshots,
+                     &series_counts::values,
+                     &series_counts::points,
+                     &series_counts::combined,
+                     &series_counts::measured,
+                     &series_counts::merged,
+                     &series_counts::folded,
+                     &series_counts::unchanged,
+                     &series_counts::late,
+                     &series_counts::zero_filled,
+                     &series_counts::resets,
+                     &series_counts::inconsistent,
+                     &series_counts::slots_rewritten,
+                     &series_counts::clock_steps_back,
+                     &series_counts::dropped_text,
+                     &series_counts::dropped_tseries,
+                     &series_counts::dropped_unwanted,
+                     &series_counts::dropped_filtered,
+                     &series_counts::dropped_kind,
+                     &series_counts::dropped_inconsistent,
+                     &series_counts::dropped_keys,
+                     &series_counts::dropped_gauge,
+                     &series_counts::dropped_budget,
+                     &series_counts::dropped_collision})
     to.*which += more.*which;
   static_assert(sizeof(series_counts) == 24 * sizeof(std::uint64_t),
                 "name the new one above");

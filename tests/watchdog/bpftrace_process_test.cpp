@@ -506,10 +506,11 @@ TEST_F(BpftraceProcess, DoesNotWaitForWhoeverHoldsThePipe) {
 TEST_F(BpftraceProcess, KillsNobodyAfterWeStoodStill) {
   pipe_poller slow{io, 400ms};
   auto& t = add(slow);
-  t.process->start(1, script("echo up"), 0);
+  t.process->start(1, script("echo up; sleep 0.7 &"), 0);
   ASSERT_TRUE(run_until([&] { return !t.started.empty(); }));
-  // Until its exit was seen, but not yet the end of its output. Then a pause
-  // of ours, after which all that was waited for is due at once.
+  // Until its exit was seen, but not yet the end of its output, which what it
+  // started holds a little longer. Then a pause of ours, after which all that
+  // was waited for is due at once.
   auto exit_seen = "/proc/" + std::to_string(t.pid());
   auto deadline = clock::now() + 10s;
   while (std::filesystem::exists(exit_seen) && clock::now() < deadline) {
