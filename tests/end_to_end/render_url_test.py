@@ -10,7 +10,6 @@ import pathlib
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -31,6 +30,7 @@ class RenderApi:
     def __init__(self, receiver):
         self.mood = "well"
         self.asked = 0
+        self.ended = threading.Event()
         api = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -39,7 +39,9 @@ class RenderApi:
             def do_GET(self):
                 api.asked += 1
                 if api.mood == "silent":
-                    time.sleep(30)
+                    api.ended.wait(60)
+                    self.close_connection = True
+                    return
                 if api.mood == "error":
                     self.send_error(500)
                     return
@@ -75,6 +77,7 @@ class RenderApi:
             for target in query["target"] if target in known]).encode()
 
     def kill(self):
+        self.ended.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -88,7 +91,9 @@ class Haproxy:
         self.port = graphite_lab.free_ports(1)[0]
         config = pathlib.Path(folder) / "haproxy.cfg"
         config.write_text(
-            "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 60s\n"
+            # One retry, a second later: its end comes after ours.
+            "defaults\n  mode tcp\n  retries 1\n"
+            "  timeout connect 2s\n  timeout client 60s\n"
             "  timeout server 60s\n"
             f"listen graphite\n  bind 127.0.0.1:{self.port}\n"
             f"  server one 127.0.0.1:{backend}\n")
@@ -143,18 +148,22 @@ class RenderUrl(scenario.Scenario):
         daemon = self.start(proxy.port, api)
         scenario.wait_until(lambda: self.slots() >= 2, 20, "slots arrive")
         self.receiver.refuse()
-        upto = self.prints() + 30
-        scenario.wait_until(lambda: self.prints() >= upto, 40,
-                            "prints for the dead one")
+        accepted = self.accepted(daemon)
+        scenario.wait_until(lambda: self.accepted(daemon) >= accepted + 9, 40,
+                            "HAProxy accepts for the dead one")
         self.receiver.listen()
         before = self.slots()
         scenario.wait_until(lambda: self.slots() >= before + 2, 40,
                             "slots arrive again")
         return daemon
 
-    def prints(self):
-        return sum(len(life) for life in
-                   truth.lives_of_fake(self.path("t0"))[0])
+    @staticmethod
+    def accepted(daemon):
+        """Points, by the daemon's own word."""
+        said = subprocess.run(
+            [scenario.program("binary"), "--config", daemon.config, "status",
+             "--json"], capture_output=True, check=True, timeout=20)
+        return json.loads(said.stdout)["ledger"]["accepted"]
 
     def figure(self, name, daemon):
         total = sum(self.receiver.sums().values()) + self.missing()
