@@ -659,7 +659,6 @@ void topology::stop() {
 struct topology::reload_order {
   std::vector<std::string> leaving; // not gone yet
   std::vector<std::string> coming;
-  std::int64_t newest_slot = -1; // that those who are gone have sent
   std::function<void()> done;
   /// Handlers that come after our end know it by this.
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
@@ -767,8 +766,10 @@ void topology::removed(const std::string& trace, const caf::actor& by) {
 
 /// Its actors are gone: what stands in its books does not.
 void topology::retire(trace_unit& unit) {
-  reloading_->newest_slot =
-    std::max(reloading_->newest_slot, unit.series->next_floor() - 1);
+  // It counts for later reloads, too: a trace that is taken out and put back
+  // within its slot must not send that slot again.
+  retired_newest_slot_ =
+    std::max(retired_newest_slot_, unit.series->next_floor() - 1);
   add_ledger(retired_, unit.ledger);
   add_counts(retired_series_, unit.series->counts());
 }
@@ -778,7 +779,7 @@ void topology::add_traces() {
   auto order = std::move(reloading_);
   auto first =
     std::max(first_slot_, bpf2graphite::first_slot(wall_clock_now(), 1s,
-                                                   order->newest_slot));
+                                                   retired_newest_slot_));
   for (const auto& id : order->coming) {
     for (const auto& trace : in_force_->traces) {
       if (trace.id != id)

@@ -171,6 +171,7 @@ private:
   std::atomic<std::int64_t> accepted_at_{0}; // wall clock, seconds; 0: never
   trace_ledger retired_;                     // of the traces that are gone
   series_counts retired_series_;
+  std::int64_t retired_newest_slot_ = -1; // the newest that any of them sent
 
   /// What the io thread changes and the actors look at when they start.
   mutable std::mutex mutex_;
