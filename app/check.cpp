@@ -113,8 +113,8 @@ void print_plan(const config& all, const std::vector<trace_plan>& plans) {
     series += series_estimate(plan);
   }
   std::cout << "\nGraphite must be told before the first point arrives:\n";
-  std::cout << indented(storage_schemas_conf(plans) + "\n"
-                        + storage_aggregation_conf(plans));
+  std::cout << indented(storage_schemas_conf(all, plans) + "\n"
+                        + storage_aggregation_conf(all, plans));
   std::cout << "\nabout " << series << " new series; carbon's default of "
             << carbon_creates_per_minute << " new files a minute "
             << "(MAX_CREATES_PER_MINUTE) would take "

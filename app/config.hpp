@@ -95,7 +95,7 @@ struct limits_config {
 };
 
 struct own_metrics_config {
-  bool enabled = false;
+  bool enabled = true;
   std::string name = "bpf2graphite";
 };
 

@@ -161,9 +161,8 @@ const schema_row rows[] = {
   {{"limits", "partial-bytes-max", kind::size, "\"64MiB\"", 64 * kib, 16 * gib},
    [](target t) { return config_field{&t.all->limits.partial_bytes_max}; }},
 
-  // -- own-metrics: `enabled = true` is to be the default once they are built
-  {{"own-metrics", "enabled", kind::boolean, "false", 0, 0, {}, rule::any,
-    false, "*"},
+  // -- own-metrics
+  {{"own-metrics", "enabled", kind::boolean, "true"},
    [](target t) { return config_field{&t.all->own_metrics.enabled}; }},
   {{"own-metrics", "name", kind::text, "\"bpf2graphite\"", 0, 0, {},
     rule::levels},

@@ -5,6 +5,7 @@
 #include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/reload.hpp"
+#include "app/self_report.hpp"
 #include "app/service_notifier.hpp"
 #include "app/startup.hpp"
 #include "app/status_server.hpp"
@@ -157,10 +158,8 @@ std::function<double()> random_source() {
   };
 }
 
-std::string made_document(status_document which, const topology& tree,
-                          wall_time began) {
-  auto report = tree.report(which == status_document::history
-                            || which == status_document::public_history);
+/// With what the machine knows of us and of each bpftrace.
+status_report measured(status_report report, wall_time began) {
   auto seconds = [](wall_time at) {
     return std::chrono::floor<std::chrono::seconds>(at.time_since_epoch())
       .count();
@@ -172,9 +171,13 @@ std::string made_document(status_document which, const topology& tree,
   report.process = costs_of(report.pid);
   for (auto& trace : report.traces)
     trace.process = costs_of(trace.state.pid);
-  return which == status_document::prometheus
-           ? to_prometheus(report)
-           : to_json(report, which != status_document::public_history);
+  return report;
+}
+
+std::string made_document(status_document which, const topology& tree,
+                          wall_time began) {
+  return to_json(
+    measured(tree.report(which == status_document::history), began), true);
 }
 
 } // namespace
@@ -327,6 +330,22 @@ int run_daemon(const config& settings, file_access& files, logger& log,
     };
     listen();
     handlers_are_there.reset();
+    auto own_naming = settings.defaults.naming;
+    if (own_naming.host.empty())
+      own_naming.host = host_name();
+    self_report self{
+      {.io = io.io(),
+       .look = [&] { return measured(tree.report(false), began); },
+       .send =
+         [&](std::vector<metric> points) {
+           if (stops == 0)
+             tree.add_points(std::move(points));
+         },
+       .times = [&] { return tree.times(); },
+       .first_slot = tree.first_slot()},
+      own_metrics{own_naming, settings.own_metrics.name}};
+    if (settings.own_metrics.enabled && !mode.slots)
+      self.start();
     asio::steady_timer slots_over{io.io()};
     // `once` does not wait for scripts that have failed already.
     asio::steady_timer look_again{io.io()};

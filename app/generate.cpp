@@ -223,17 +223,26 @@ std::string retentions(seconds resolution) {
          + duration_text(third) + ":" + duration_text(third_archive);
 }
 
-std::string storage_schemas_conf(const std::vector<trace_plan>& plans) {
+std::string storage_schemas_conf(const config& all,
+                                 const std::vector<trace_plan>& plans) {
   std::string out = "# storage-schemas.conf: to be put above every section "
                     "whose pattern fits everything;\n# carbon takes the first "
                     "that fits, and only when it makes a new file.\n";
+  if (all.own_metrics.enabled)
+    out += section(
+      "bpf2graphite-own",
+      own_pattern(all.defaults.naming, all.own_metrics.name),
+      "retentions = "
+        + retentions(std::chrono::duration_cast<seconds>(all.batcher.interval))
+        + "\n");
   for (const auto& one : groups_of(plans))
     out += section(one.name, one.pattern,
                    "retentions = " + retentions(one.resolution) + "\n");
   return out;
 }
 
-std::string storage_aggregation_conf(const std::vector<trace_plan>& plans) {
+std::string storage_aggregation_conf(const config& all,
+                                     const std::vector<trace_plan>& plans) {
   std::string out = "# storage-aggregation.conf: to be put above every section "
                     "whose pattern fits everything;\n# carbon takes the first "
                     "that fits, and only when it makes a new file.\n";
@@ -244,6 +253,15 @@ std::string storage_aggregation_conf(const std::vector<trace_plan>& plans) {
                      + std::string{to_text(method)} + "\n");
   };
   // The exceptions first.
+  if (all.own_metrics.enabled) {
+    auto own = own_pattern(all.defaults.naming, all.own_metrics.name);
+    rule("bpf2graphite-own-states",
+         own
+           + "(?:.*\\.)?(?:waiting|open|series|on_the_way|up|rss_kb|oldest_age_"
+             "s)(?:;.*)?$",
+         roll_up::average);
+    rule("bpf2graphite-own", own, roll_up::sum);
+  }
   for (const auto& plan : plans) {
     std::map<std::pair<std::string, roll_up>, std::vector<std::string>> others;
     for (const auto& family : series_families(plan))

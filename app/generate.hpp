@@ -18,11 +18,13 @@ std::string retentions(std::chrono::seconds resolution);
 
 /// storage-schemas.conf: one section a prefix where all its traces have one
 /// resolution, else one a trace.
-std::string storage_schemas_conf(const std::vector<trace_plan>& plans);
+std::string storage_schemas_conf(const config& all,
+                                 const std::vector<trace_plan>& plans);
 
 /// storage-aggregation.conf: counts are added (xFilesFactor 0, or a slot
 /// without a value would lose a minute), percentiles keep the largest.
-std::string storage_aggregation_conf(const std::vector<trace_plan>& plans);
+std::string storage_aggregation_conf(const config& all,
+                                     const std::vector<trace_plan>& plans);
 
 /// What draws the heatmap of a family of rows: summed over keys and hosts,
 /// sorted by bucket, each series named by its bucket alone.

@@ -46,8 +46,8 @@ int generate(const options& given) {
     }
     plans.push_back(std::move(*planned.plan));
   }
-  auto schemas = storage_schemas_conf(plans);
-  auto aggregation = storage_aggregation_conf(plans);
+  auto schemas = storage_schemas_conf(started.value, plans);
+  auto aggregation = storage_aggregation_conf(started.value, plans);
   if (!given.output) {
     std::cout << schemas << '\n' << aggregation << std::flush;
     std::cerr << "with --output DIR each goes to a file of its own, and the "

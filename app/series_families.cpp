@@ -212,6 +212,20 @@ const map_rules& metric_rules_of(const trace_plan& plan,
                                          : known->second;
 }
 
+std::string own_pattern(const naming_config& naming, const std::string& name) {
+  auto marked = naming;
+  marked.host = any_host_level;
+  auto host_has_dots =
+    naming.dots == host_dots::keep || naming.dots == host_dots::reverse;
+  marked.dots = host_dots::keep;
+  marked.map_level = true;
+  metric_path path{marked, name, {}, '@' + std::string{any_key}};
+  auto pattern = pattern_of(path.render("", "LEAF"), host_has_dots);
+  // The level of the map is the first one that differs.
+  auto map = pattern.find("[^", pattern.rfind("LEAF") - 8);
+  return pattern.substr(0, map);
+}
+
 std::size_t series_estimate(const trace_plan& plan) {
   std::size_t sum = 0;
   for (const auto& line : plan.script.printf.lines)

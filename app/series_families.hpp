@@ -48,6 +48,10 @@ std::vector<series_family> series_families(const trace_plan& plan,
 const map_rules& metric_rules_of(const trace_plan& plan,
                                  const std::string& metric);
 
+/// The beginning of the names of our own metrics, as a regular expression for
+/// any host: `^bpf\.[^.]+\.bpf2graphite\.`.
+std::string own_pattern(const naming_config& naming, const std::string& name);
+
 /// A number of series for `check`: rows of histograms are estimated, and keyed
 /// maps count with their limit, since nobody knows their keys.
 std::size_t series_estimate(const trace_plan& plan);

@@ -12,10 +12,8 @@
 namespace bpf2graphite {
 
 enum class status_document {
-  status,         // JSON with bpftrace's last words: for root's eyes
-  history,        // the same and the last slots of each histogram
-  public_history, // as `history` without last words: over TCP
-  prometheus,
+  status,  // JSON with bpftrace's last words: for root's eyes
+  history, // the same and the last slots of each histogram
 };
 
 class status_documents {
@@ -43,7 +41,7 @@ private:
   };
 
   std::function<std::string(status_document)> make_;
-  std::array<kept_text, 4> kept_;
+  std::array<kept_text, 2> kept_;
 };
 
 } // namespace bpf2graphite

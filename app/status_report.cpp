@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 
-#include <array>
 
 namespace bpf2graphite {
 namespace {
@@ -50,7 +49,8 @@ json::string text_json(std::string_view bytes) {
 }
 
 json::value bound(std::int64_t at, bool open) {
-  return open ? json::value{nullptr} : json::value{at};
+  // Round brackets: {at} would be an array of one.
+  return open ? json::value(nullptr) : json::value(at);
 }
 
 json::array history_json(const std::vector<map_history>& maps) {
@@ -99,79 +99,6 @@ json::object trace_json(const trace_report& trace, bool last_words) {
   return out;
 }
 
-// ---- Prometheus
-// ---------------------------------------------------------------
-
-/// Label values: backslash, quote and newline are escaped (exposition format
-/// 0.0.4).
-std::string label(std::string_view text) {
-  std::string out;
-  for (char c : text)
-    if (c == '\\' || c == '"')
-      out += {'\\', c};
-    else if (c == '\n')
-      out += "\\n";
-    else
-      out += c;
-  return out;
-}
-
-/// All samples of one metric stand together, as the format demands.
-struct family {
-  std::string name;
-  bool is_counter = true;
-  std::vector<std::pair<std::string, std::string>> samples; // labels, value
-};
-
-class families {
-public:
-  void add(std::string name, bool is_counter, std::string labels,
-           std::string value) {
-    name = "bpf2graphite_" + name + (is_counter ? "_total" : "");
-    for (auto& known : all_)
-      if (known.name == name) {
-        known.samples.emplace_back(std::move(labels), std::move(value));
-        return;
-      }
-    all_.push_back(
-      {std::move(name), is_counter, {{std::move(labels), std::move(value)}}});
-  }
-
-  std::string text() const {
-    std::string out;
-    for (const auto& one : all_) {
-      auto words = one.name;
-      for (char& c : words)
-        if (c == '_')
-          c = ' ';
-      out += "# HELP " + one.name + " See the manual page, LEDGER: " + words
-             + ".\n# TYPE " + one.name
-             + (one.is_counter ? " counter\n" : " gauge\n");
-      for (const auto& [labels, value] : one.samples)
-        out += one.name + (labels.empty() ? "" : "{" + labels + "}") + " "
-               + value + "\n";
-    }
-    return out;
-  }
-
-private:
-  std::vector<family> all_;
-};
-
-/// These go up and down.
-bool is_gauge(std::string_view name) {
-  for (std::string_view gauge : {"waiting", "open", "series", "on_the_way"})
-    if (name == gauge)
-      return true;
-  return false;
-}
-
-std::string seconds_of(std::uint64_t ms) {
-  auto rest = std::to_string(ms % 1000);
-  return std::to_string(ms / 1000) + "." + std::string(3 - rest.size(), '0')
-         + rest;
-}
-
 } // namespace
 
 std::string to_json(const status_report& report, bool last_words) {
@@ -200,40 +127,6 @@ std::string to_json(const status_report& report, bool last_words) {
     {"ledger", counts_json(report.ledger)},
   };
   return json::serialize(out) + "\n";
-}
-
-std::string to_prometheus(const status_report& report) {
-  families all;
-  all.add("info", false, "version=\"" + label(report.version) + "\"", "1");
-  all.add("start_time_seconds", false, "", std::to_string(report.started));
-  all.add("cpu_seconds", true, "", seconds_of(report.process.cpu_ms));
-  all.add("resident_memory_bytes", false, "",
-          std::to_string(report.process.rss_kb * 1024));
-  for (const auto& [name, number] : report.ledger)
-    all.add("ledger_" + std::string{name}, !is_gauge(name), "",
-            std::to_string(number));
-  for (const auto& trace : report.traces) {
-    auto who = "trace=\"" + label(trace.name) + "\"";
-    for (auto state : {trace_state::starting, trace_state::running,
-                       trace_state::failing, trace_state::stopped})
-      all.add("trace_state", false,
-              who + ",state=\"" + std::string{to_text(state)} + "\"",
-              trace.state.state == state ? "1" : "0");
-    all.add("bpftrace_cpu_seconds", false, who,
-            seconds_of(trace.process.cpu_ms)); // begins anew with each process
-    all.add("bpftrace_resident_memory_bytes", false, who,
-            std::to_string(trace.process.rss_kb * 1024));
-    for (const auto& [name, number] : trace.counts)
-      all.add("trace_" + std::string{name}, !is_gauge(name), who,
-              std::to_string(number));
-  }
-  for (const auto& to : report.destinations) {
-    auto who = "destination=\"" + label(to.name) + "\"";
-    for (const auto& [name, number] : to.counts)
-      all.add("destination_" + std::string{name}, !is_gauge(name), who,
-              std::to_string(number));
-  }
-  return all.text();
 }
 
 } // namespace bpf2graphite

@@ -58,7 +58,4 @@ struct status_report {
 /// goes with it (never over TCP).
 std::string to_json(const status_report& report, bool last_words);
 
-/// Prometheus' text format, version 0.0.4.
-std::string to_prometheus(const status_report& report);
-
 } // namespace bpf2graphite

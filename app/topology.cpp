@@ -920,6 +920,18 @@ status_report topology::report(bool history) const {
   return out;
 }
 
+void topology::add_points(std::vector<metric> points) {
+  std::lock_guard guard{mutex_};
+  const auto& [supervisor, batcher] = traces_supervisor_;
+  if (supervisor)
+    caf::anon_send(batcher, to_batcher_.put(std::move(points)));
+}
+
+batch_times topology::times() const {
+  std::lock_guard guard{mutex_};
+  return times_;
+}
+
 std::string topology::books() const {
   std::string out;
   for (const auto& [name, number] : report(false).ledger)

@@ -107,6 +107,13 @@ public:
   /// (version, times, costs) is left to the caller.
   status_report report(bool history) const;
 
+  /// Our own metrics, into the open batch. What comes before the batcher is
+  /// there is left out. io thread.
+  void add_points(std::vector<metric> points);
+
+  /// When batches close, after the newest reload.
+  batch_times times() const;
+
   /// The books in one line: `name=number ...`.
   std::string books() const;
 

@@ -24,6 +24,12 @@ trace_plan plan_of(const std::string& id, const std::string& script,
   return plan_trace(trace, script, all, "web1.example.org");
 }
 
+config quiet() {
+  config all;
+  all.own_metrics.enabled = false;
+  return all;
+}
+
 constexpr auto keyless = "interval:s:1 { @usecs = hist(nsecs); print(@usecs); "
                          "clear(@usecs); }";
 constexpr auto keyed = "interval:s:1 { @n[comm, pid] = count(); @s = stats(1); "
@@ -103,7 +109,7 @@ TEST(Retentions, AreMultiplesOfEachOther) {
 
 TEST(StorageSchemas, TellAPrefixOnceWhereItsTracesAgree) {
   auto text =
-    storage_schemas_conf({plan_of("a", keyless), plan_of("b", keyed)});
+    storage_schemas_conf(quiet(), {plan_of("a", keyless), plan_of("b", keyed)});
   EXPECT_NE(std::string::npos,
             text.find("\n[bpf]\npattern = ^bpf[.;]\nretentions = 15s:7d,"));
   EXPECT_EQ(text.find("\n["), text.rfind("\n["));
@@ -113,23 +119,26 @@ TEST(StorageSchemas, TellEachTraceWhereThePrefixDoesNotDecide) {
   auto slow = plan_of("b", keyed, [](auto& trace) {
     trace.series.slots.resolution = seconds{60};
   });
-  auto text = storage_schemas_conf({plan_of("a", keyless), slow});
+  auto text = storage_schemas_conf(quiet(), {plan_of("a", keyless), slow});
   EXPECT_NE(std::string::npos,
             text.find("\n[bpf2graphite-a]\npattern = "
                       "^bpf\\.[^.]+\\.a\\.usecs\\.[^.]+$\nretentions = 15s:"));
   EXPECT_NE(std::string::npos, text.find("\n[bpf2graphite-b]\n"));
   EXPECT_NE(std::string::npos, text.find("retentions = 60s:"));
-  auto bare = storage_schemas_conf({plan_of(
-    "a", keyless, [](auto& trace) { trace.series.naming.prefix = ""; })});
+  auto bare =
+    storage_schemas_conf(quiet(), {plan_of("a", keyless, [](auto& trace) {
+                           trace.series.naming.prefix = "";
+                         })});
   EXPECT_NE(std::string::npos,
             bare.find("pattern = ^[^.]+\\.a\\.usecs\\.[^.]+$\n"))
     << "a pattern that fits everything would be a disaster: " << bare;
 }
 
 TEST(StorageAggregation, SumsAllButTheExceptionsBeforeIt) {
-  auto text = storage_aggregation_conf({plan_of("a", keyless, [](auto& trace) {
-    trace.series.percentiles = {50, 99};
-  })});
+  auto text =
+    storage_aggregation_conf(quiet(), {plan_of("a", keyless, [](auto& trace) {
+                               trace.series.percentiles = {50, 99};
+                             })});
   auto exception = text.find(
     "\n[bpf2graphite-a-usecs-max]\npattern = "
     "^(?:bpf\\.[^.]+\\.a\\.usecs\\.derived\\.p50|bpf\\.[^.]+\\.a\\.usecs\\."
@@ -139,6 +148,23 @@ TEST(StorageAggregation, SumsAllButTheExceptionsBeforeIt) {
   ASSERT_NE(std::string::npos, exception) << text;
   ASSERT_NE(std::string::npos, rule) << text;
   EXPECT_LT(exception, rule);
+}
+
+TEST(StorageAggregation, KnowsOurOwnStatesFromOurCounters) {
+  EXPECT_EQ("^bpf\\.[^.]+\\.bpf2graphite\\.", own_pattern({}, "bpf2graphite"));
+  naming_config tags;
+  tags.style = path_style::tags;
+  EXPECT_EQ("^bpf\\.bpf2graphite\\.", own_pattern(tags, "bpf2graphite"));
+  auto text = storage_aggregation_conf(config{}, {});
+  auto begin = text.find("pattern = ") + 10;
+  std::regex states{text.substr(begin, text.find('\n', begin) - begin)};
+  auto fits_states = [&](const char* name) {
+    return std::regex_search(name, states);
+  };
+  EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.traces.cpu-lat.up"));
+  EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.ledger.waiting"));
+  EXPECT_FALSE(fits_states("bpf.h.bpf2graphite.ledger.read"));
+  EXPECT_FALSE(fits_states("bpf.h.other.up"));
 }
 
 TEST(GrafanaDashboard, DrawsEachMapAndAsksForTheHost) {

@@ -1,0 +1,60 @@
+#include "app/self_report.hpp"
+
+#include "actors/batcher/tick_times.hpp"
+#include "app/io_thread.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace bpf2graphite {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// So long before a batch closes; never before the slot is over.
+constexpr auto ahead = 200ms;
+
+std::chrono::milliseconds offset_of(const batch_times& times) {
+  return std::max<std::chrono::milliseconds>(0ms, times.offset - ahead);
+}
+
+} // namespace
+
+self_report::self_report(environment env, own_metrics names)
+  : env_{std::move(env)}, names_{std::move(names)}, timer_{env_.io} {}
+
+void self_report::start() {
+  auto times = env_.times();
+  auto now = wall_clock_now();
+  timer_.expires_after(
+    !running_ ? time_to_tick(now, times.interval, offset_of(times))
+              : time_after_tick(now, times.interval, offset_of(times)));
+  running_ = true;
+  timer_.async_wait([this](boost::system::error_code stopped) {
+    if (stopped)
+      return;
+    report();
+    start();
+  });
+}
+
+void self_report::stop() {
+  timer_.cancel();
+}
+
+void self_report::report() {
+  auto interval =
+    std::chrono::duration_cast<std::chrono::seconds>(env_.times().interval);
+  auto now = std::chrono::floor<std::chrono::seconds>(
+               wall_clock_now().time_since_epoch())
+               .count();
+  auto slot = now - now % interval.count() - interval.count();
+  // One value for a slot, whatever the clock does.
+  if (slot < env_.first_slot || slot <= newest_)
+    return;
+  newest_ = slot;
+  env_.send(names_.points(env_.look(), slot));
+}
+
+} // namespace bpf2graphite
