@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
         return parse(given.value);
       case verb::status:
         return status(given.value);
+      case verb::top:
+        return top(given.value);
       case verb::tap:
         return tap(given.value);
       case verb::generate:

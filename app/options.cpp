@@ -85,6 +85,8 @@ parsed_options parse_options(int argc, const char* const* argv) {
   auto* status = app.add_subcommand(
     "status", "Where the running daemon stands: traces, destinations, ledger");
   status->add_flag("--json", o.json, "The whole document as JSON");
+  auto* top = app.add_subcommand(
+    "top", "Live, in a terminal: heatmaps, percentiles, rates, delivery");
   auto* tap = app.add_subcommand(
     "tap", "Graphite's lines as they leave the running daemon");
   tap->add_option("traces", o.names, "Only of these traces")
@@ -120,6 +122,8 @@ parsed_options parse_options(int argc, const char* const* argv) {
     o.what = verb::parse;
   else if (status->parsed())
     o.what = verb::status;
+  else if (top->parsed())
+    o.what = verb::top;
   else if (tap->parsed())
     o.what = verb::tap;
   else if (generate->parsed())

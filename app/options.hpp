@@ -20,7 +20,7 @@ inline constexpr int permission = 77;
 inline constexpr int config = 78;
 } // namespace exit_code
 
-enum class verb { run, check, once, parse, status, tap, generate };
+enum class verb { run, check, once, parse, status, top, tap, generate };
 
 struct options {
   verb what = verb::run;

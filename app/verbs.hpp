@@ -20,6 +20,9 @@ int parse(const options& given);
 /// Where the running daemon stands.
 int status(const options& given);
 
+/// The same, live, with pictures.
+int top(const options& given);
+
 /// Graphite's lines as they leave the running daemon.
 int tap(const options& given);
 
