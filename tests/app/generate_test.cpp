@@ -5,8 +5,9 @@
 #include <boost/json/parse.hpp>
 #include <gtest/gtest.h>
 
+#include <regex.h>
+
 #include <functional>
-#include <regex>
 
 namespace bpf2graphite {
 namespace {
@@ -35,8 +36,21 @@ constexpr auto keyless = "interval:s:1 { @usecs = hist(nsecs); print(@usecs); "
 constexpr auto keyed = "interval:s:1 { @n[comm, pid] = count(); @s = stats(1); "
                        "@g = 4; print(@n); print(@s); print(@g); }";
 
+/// As carbon's re.search does; by POSIX, which knows no `(?:`. (std::regex
+/// makes g++ 12 warn under ASan, bug 105562.)
+bool found(std::string pattern, const std::string& name) {
+  for (std::size_t at; (at = pattern.find("(?:")) != std::string::npos;)
+    pattern.replace(at, 3, "(");
+  regex_t compiled;
+  EXPECT_EQ(0, regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_NOSUB))
+    << pattern;
+  auto fits = regexec(&compiled, name.c_str(), 0, nullptr, 0) == 0;
+  regfree(&compiled);
+  return fits;
+}
+
 bool fits(const series_family& family, const std::string& name) {
-  return std::regex_match(name, std::regex{family.pattern});
+  return found(family.pattern, name);
 }
 
 TEST(SeriesFamilies, FindTheNamesThatAreSent) {
@@ -157,9 +171,9 @@ TEST(StorageAggregation, KnowsOurOwnStatesFromOurCounters) {
   EXPECT_EQ("^bpf\\.bpf2graphite\\.", own_pattern(tags, "bpf2graphite"));
   auto text = storage_aggregation_conf(config{}, {});
   auto begin = text.find("pattern = ") + 10;
-  std::regex states{text.substr(begin, text.find('\n', begin) - begin)};
+  auto states = text.substr(begin, text.find('\n', begin) - begin);
   auto fits_states = [&](const char* name) {
-    return std::regex_search(name, states);
+    return found(states, name);
   };
   EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.traces.cpu-lat.up"));
   EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.ledger.waiting"));
