@@ -88,7 +88,7 @@ void put_down(self_ptr self, watchdog_environment& env,
 /// a suspend this look may come before what lies in the pipe has been read, and
 /// bpftrace may have stood still, too.
 clock::duration second_look_after(clock::duration late, clock::duration limit) {
-  return std::max<clock::duration>(900ms, std::min(late, limit));
+  return std::max<clock::duration>(500ms, std::min(late, limit));
 }
 
 /// Looks at what there is to look at, and says when the next time is.

@@ -12,6 +12,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import scenario  # noqa: E402
+from fault_matrix import row  # noqa: E402
 import truth  # noqa: E402
 from daemon import Bare, Daemon  # noqa: E402
 from receiver import Receiver  # noqa: E402
@@ -119,6 +120,11 @@ class ClockSteps(scenario.Scenario):
               f"slots_rewritten {books['slots_rewritten']}, late "
               f"{books['late']}, longest time between two batches "
               f"{self.longest_silence():.2f} s (interval 1 s)")
+        with row(22, " ".join(str(offset) for offset in steps)) as told:
+            told.figure("values lost", 0, exactly=0)  # the books were checked
+            told.figure("slots rewritten", books["slots_rewritten"])
+            told.figure("flush period off by at most",
+                        self.longest_silence() - 1, "s", at_most=0.5)
         return daemon, books
 
     def test_two_hours_forward_and_back(self):
@@ -177,6 +183,11 @@ class ClockSteps(scenario.Scenario):
         self.assertEqual([], self.warnings(daemon, "set"))
         self.assertEqual(2, books["starts"], books)
         first = self.receiver.taken()[before]
+        with row(23) as told:
+            told.figure("suspended for", seconds, "s")
+            told.figure("values lost", 0, exactly=0)  # the books were checked
+            told.figure("restarts", books["restarts"], exactly=0)
+            told.figure("first batch after waking", first.arrived - woke, "s")
         print(f"\nsuspend of {seconds} s: lost 0, restarts "
               f"{books['restarts']}, late values {books['late']}, first batch "
               f"{first.arrived - woke:.2f} s after waking, run of "

@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import scenario  # noqa: E402
+from fault_matrix import row  # noqa: E402
 from daemon import Daemon  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
@@ -173,8 +174,17 @@ class HostileNames(scenario.Scenario):
               f"{len(receiver.taken())} values, forged: {len(forged)}; printf "
               f"lines taken {taken}, rejected {ledger['printf_rejected']}, "
               f"labels that a name added: {sorted(more)}")
+        self.report("json", receiver, len(forged), exactly=0)
         self.assertEqual([], forged)
         self.assertEqual(0, ledger["rejected"] + ledger["invalid"])
+
+    @staticmethod
+    def report(form, receiver, forged, **limit):
+        with row(10, form) as told:
+            told.figure("names", len(names()))
+            told.figure("bytes outside the alphabet",
+                        sum(receiver.outside.values()), exactly=0)
+            told.figure("forged values accepted", forged, **limit)
 
     def test_text_sends_only_clean_names(self):
         receiver, ledger = self.attack("text")
@@ -185,6 +195,7 @@ class HostileNames(scenario.Scenario):
               f"{len(receiver.taken())} values, forged (text cannot tell): "
               f"{len(forged)} in {sorted({line.path for line in forged})}; "
               f"rows rejected {ledger['rejected']}")
+        self.report("text", receiver, len(forged))  # told: text cannot tell
 
     @staticmethod
     def is_forged(line):

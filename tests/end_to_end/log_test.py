@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import scenario  # noqa: E402
+from fault_matrix import row  # noqa: E402
 import truth  # noqa: E402
 from daemon import Daemon  # noqa: E402
 from receiver import Receiver  # noqa: E402
@@ -74,6 +75,9 @@ class Log(scenario.Scenario):
         late = self.lateness(3)
         print(f"row 27, full pipe: points {late - quiet:+.3f} s later than "
               f"with a log that is read (1 allowed)", flush=True)
+        with row(27, "full pipe") as told:
+            told.figure("later than with a log that is read", late - quiet,
+                        "s", at_most=1)
         self.assertLess(late - quiet, 1.0 + 1.0)  # slack: a loaded machine
         # Somebody reads again: all that was said comes.
         text = b""
@@ -101,6 +105,8 @@ class Log(scenario.Scenario):
         late = self.lateness(3)
         print(f"row 27, /dev/full: points at most {late:.3f} s after the "
               f"beginning of their slot of 1 s", flush=True)
+        with row(27, "/dev/full") as told:
+            told.figure("after the end of a slot", late - 1, "s")
         self.assertEqual(0, self.daemon.stop())
         self.same_as_printed()
 

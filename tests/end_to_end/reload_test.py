@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import scenario  # noqa: E402
+from fault_matrix import row  # noqa: E402
 import truth  # noqa: E402
 from daemon import Bare, Daemon, configuration  # noqa: E402
 from notify_socket import NotifySocket  # noqa: E402
@@ -136,10 +137,15 @@ class Reload(scenario.Scenario):
         never = self.write("never.bt", "BEGIN { @ = 1; }\n")
         for number, (what, text, pattern) in enumerate(bad, 1):
             with self.subTest(what):
+                before = set(self.daemon.descendants())
                 begun = time.monotonic()
                 told = self.reload({}, text=text)
                 print(f"row 31, bad ({what}): old configuration stays, READY "
                       f"after {time.monotonic() - begun:.3f} s", flush=True)
+                with row(31, f"bad, {what}") as report:
+                    report.figure("READY after", time.monotonic() - begun, "s")
+                    report.figure("processes begun anew", len(
+                        set(self.daemon.descendants()) ^ before), exactly=0)
                 self.assertIn("READY=1", told[-1])
                 errors = re.findall(r"error: (.*)", self.daemon.log())
                 self.assertEqual(number, len(errors), errors)
@@ -177,6 +183,10 @@ class Reload(scenario.Scenario):
         self.assertEqual(5, len(self.daemon.descendants()))
         print(f"row 31, good: {len(same)} of 2 unchanged pids identical, "
               f"READY after {took:.3f} s", flush=True)
+        with row(31, "good") as report:
+            report.figure("unchanged processes that stayed, of 2", len(same),
+                          exactly=2)
+            report.figure("READY after", took, "s")
         self.daemon.wait_for_log(
             r"configuration reloaded: 2 traces unchanged, 2 restarted "
             r"\(other_words, other_script\), 1 added \(new\), 1 removed "

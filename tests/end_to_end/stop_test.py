@@ -9,6 +9,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import scenario  # noqa: E402
+from fault_matrix import row  # noqa: E402
 import truth  # noqa: E402
 from daemon import Bare, Daemon, alive  # noqa: E402
 from receiver import Receiver  # noqa: E402
@@ -112,6 +113,9 @@ class Stop(scenario.Scenario):
         orphans = [pid for pid in below if alive(pid)]
         print(f"row 29: {took:.3f} s from the second signal to the end (0.5 "
               f"allowed), {len(orphans)} orphans", flush=True)
+        with row(29) as told:
+            told.figure("end after the second signal", took, "s", at_most=0.5)
+            told.figure("orphans", len(orphans), exactly=0)
         self.assertLess(took, 2.0)  # with slack for a loaded machine
         scenario.wait_until(lambda: not any(alive(pid) for pid in below), 1,
                             "no orphan is left")
@@ -138,6 +142,9 @@ class Stop(scenario.Scenario):
         self.assertEqual(75, second.process.wait(10), second.log())
         print(f"row 32: the second copy left with 75 after "
               f"{time.monotonic() - begun:.3f} s", flush=True)
+        with row(32) as told:
+            told.figure("exit status", second.process.returncode, exactly=75)
+            told.figure("after", time.monotonic() - begun, "s")
         self.assertIn(f"(pid {first.process.pid})", second.log())
         self.assertEqual(0, first.stop())
         self.assertEqual(1, len(truth.lives_of_fake(self.path("t0"))[0]))
