@@ -223,10 +223,9 @@ void arrival_check::judge(std::vector<arrival_verdict>& out, steady_time now) {
   auto oldest = true;
   for (auto b = batches_.begin(); b != batches_.end();) {
     auto stores_again = newest_seen_ && b->accepted_at < *newest_seen_;
-    if (b->missing == 0 && now - b->accepted_at > answer_within) {
-      let_go(*b, out);
-    } else if (b->missing >= 2 && stores_again
-               && ++rounds_[b->id] > rounds_max) {
+    auto no_answer = b->missing == 0 && now - b->accepted_at > answer_within;
+    if (no_answer
+        || (b->missing >= 2 && stores_again && ++rounds_[b->id] > rounds_max)) {
       let_go(*b, out);
     } else if (b->missing >= 2
                && (stores_again || (oldest && now >= try_at_))) {

@@ -555,7 +555,7 @@ private:
       for (number i = 0; i < number{1} << map.bits; ++i) {
         auto width = number{1} << (power - map.bits);
         auto low = (number{1} << power) + i * width;
-        rows.push_back({low, low + width - 1, some_count()});
+        rows.push_back({low, low + (width - 1), some_count()});
       }
     auto first = rows.begin() + static_cast<std::ptrdiff_t>(below(rows.size()));
     auto last = rows.begin() + static_cast<std::ptrdiff_t>(below(rows.size()));
