@@ -79,9 +79,8 @@ delivery_actions streaming_delivery::time_passed(steady_time now,
                                                  double random) {
   switch (phase_) {
     case phase::resting:
+    case phase::connecting: // the wire has a deadline of its own
       break;
-    case phase::connecting:
-      break; // the wire has a deadline of its own
     case phase::standing:
       release(now);
       break;
