@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 
-
 namespace bpf2graphite {
 namespace {
 
