@@ -2,6 +2,7 @@
 
 #include "actors/normalizer/metric_path.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace bpf2graphite {
@@ -22,6 +23,15 @@ bool is_gauge(std::string_view name) {
     if (name == gauge)
       return true;
   return false;
+}
+
+std::optional<std::int64_t>
+slot_to_tell(std::int64_t now, std::int64_t interval, std::int64_t newest) {
+  constexpr std::int64_t step_back_max = 60;
+  auto slot = now - now % interval - interval;
+  if (slot <= newest && newest - slot <= std::max(step_back_max, interval))
+    return std::nullopt;
+  return slot;
 }
 
 own_metrics::own_metrics(naming_config naming, std::string name)

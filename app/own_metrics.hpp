@@ -16,8 +16,10 @@
 #include "app/status_report.hpp"
 #include "messages/metric.hpp"
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,14 @@ namespace bpf2graphite {
 
 /// True for numbers of the books that go up and down.
 bool is_gauge(std::string_view name);
+
+/// The slot that is just over at `now`, to be told now; none when it, or a
+/// newer one up to `newest`, was told already. All in seconds, `interval` > 0.
+/// After a clock that was set back by more than a minute (and an interval) it
+/// follows the clock, as the traces do: silence until the old time comes again
+/// would be worse than a slot that is written twice.
+std::optional<std::int64_t>
+slot_to_tell(std::int64_t now, std::int64_t interval, std::int64_t newest);
 
 class own_metrics {
 public:

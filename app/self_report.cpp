@@ -22,7 +22,8 @@ std::chrono::milliseconds offset_of(const batch_times& times) {
 } // namespace
 
 self_report::self_report(environment env, own_metrics names)
-  : env_{std::move(env)}, names_{std::move(names)}, timer_{env_.io} {}
+  : env_{std::move(env)}, names_{std::move(names)}, timer_{env_.io},
+    newest_{env_.first_slot - 1} {}
 
 void self_report::start() {
   auto times = env_.times();
@@ -39,22 +40,17 @@ void self_report::start() {
   });
 }
 
-void self_report::stop() {
-  timer_.cancel();
-}
-
 void self_report::report() {
   auto interval =
     std::chrono::duration_cast<std::chrono::seconds>(env_.times().interval);
   auto now = std::chrono::floor<std::chrono::seconds>(
                wall_clock_now().time_since_epoch())
                .count();
-  auto slot = now - now % interval.count() - interval.count();
-  // One value for a slot, whatever the clock does.
-  if (slot < env_.first_slot || slot <= newest_)
+  auto slot = slot_to_tell(now, interval.count(), newest_);
+  if (!slot)
     return;
-  newest_ = slot;
-  env_.send(names_.points(env_.look(), slot));
+  newest_ = *slot;
+  env_.send(names_.points(env_.look(), *slot));
 }
 
 } // namespace bpf2graphite

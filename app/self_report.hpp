@@ -29,7 +29,6 @@ public:
 
   /// io thread, like the rest.
   void start();
-  void stop();
 
 private:
   void report();
@@ -38,7 +37,7 @@ private:
   own_metrics names_;
   boost::asio::steady_timer timer_;
   bool running_ = false;
-  std::int64_t newest_ = -1;
+  std::int64_t newest_; // slot that was told
 };
 
 } // namespace bpf2graphite

@@ -60,6 +60,16 @@ TEST(OwnMetrics, CountersAreWhatTheyGainedAndStatesAsTheyAre) {
   EXPECT_EQ(9000, second.at(base + "process.rss_kb"));
 }
 
+TEST(OwnMetrics, TellEachSlotOnceAndFollowAClockThatWasSetBack) {
+  EXPECT_EQ(15, slot_to_tell(31, 15, -1));
+  EXPECT_EQ(std::nullopt, slot_to_tell(31, 15, 15)) << "told already";
+  EXPECT_EQ(30, slot_to_tell(45, 15, 15));
+  EXPECT_EQ(std::nullopt, slot_to_tell(7200, 15, 7200)) << "30 s back";
+  EXPECT_EQ(0, slot_to_tell(15, 15, 7200)) << "two hours back";
+  EXPECT_EQ(std::nullopt, slot_to_tell(7195, 3600, 3600))
+    << "a little back, over a boundary";
+}
+
 TEST(OwnMetrics, EndWithWhatTheySpeakOf) {
   own_metrics own{{}, "self"};
   auto report = report_of(5);
