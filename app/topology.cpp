@@ -777,9 +777,14 @@ void topology::retire(trace_unit& unit) {
 /// A new trace may write what one that is gone has written: not to its slots.
 void topology::add_traces() {
   auto order = std::move(reloading_);
-  auto first =
-    std::max(first_slot_, bpf2graphite::first_slot(wall_clock_now(), 1s,
-                                                   retired_newest_slot_));
+  auto now = wall_clock_now();
+  // One far ahead was sent before the clock was set back: it is followed.
+  auto believed = std::chrono::floor<std::chrono::seconds>(
+    (now + slot_ahead_max + times_.interval).time_since_epoch());
+  auto newest = std::max(first_slot_ - 1, retired_newest_slot_);
+  if (newest > believed.count())
+    newest = -1;
+  auto first = bpf2graphite::first_slot(now, 1s, newest);
   for (const auto& id : order->coming) {
     for (const auto& trace : in_force_->traces) {
       if (trace.id != id)
