@@ -12,11 +12,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// So long before a batch closes; never before the slot is over.
+/// So long before a batch closes: at the same moment it would be luck whether
+/// this batch takes it along or the next one.
 constexpr auto ahead = 200ms;
 
 std::chrono::milliseconds offset_of(const batch_times& times) {
-  return std::max<std::chrono::milliseconds>(0ms, times.offset - ahead);
+  return (times.offset + times.interval - ahead) % times.interval;
 }
 
 } // namespace
