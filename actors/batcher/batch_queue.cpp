@@ -81,11 +81,14 @@ batch_queue::batch_queue(const batcher_config& config,
     join_bytes_first_{std::min(
       {config.join_bytes_first, config.join_bytes_max, batch_bytes_max_})},
     join_bytes_max_{std::min(config.join_bytes_max, batch_bytes_max_)},
-    resend_{resend}, verify_{config.verify}, books_{books} {
+    resend_share_{config.resend_share},
+    resend_bytes_per_close_{config.resend_bytes_per_close}, resend_{resend},
+    verify_{config.verify}, books_{books} {
   for (auto ledger : ledgers) {
     lines_.emplace_back();
     lines_.back().books = ledger;
     lines_.back().join_bytes = join_bytes_first_;
+    allow_resend(lines_.back(), bytes_max_);
   }
 }
 
@@ -125,7 +128,15 @@ void batch_queue::close() {
   if (open_points_ > 0)
     seal(open_.size());
   closed_id_ = last_id_;
+  for (auto& l : lines_)
+    allow_resend(l, resend_bytes_per_close_);
   trim();
+}
+
+/// Never more than a quarter of the buffer in all.
+void batch_queue::allow_resend(line& l, std::size_t bytes) {
+  l.resend_left = std::min(l.resend_left + static_cast<std::int64_t>(bytes),
+                           static_cast<std::int64_t>(bytes_max_ / 4));
 }
 
 /// Makes a batch of the first `bytes` of the open text.
@@ -165,10 +176,13 @@ std::optional<metric_batch> batch_queue::next(std::size_t destination,
     l.waiting[at].given = true;
     return l.waiting[at].batch;
   }
+  if (l.resend_left <= 0 && !finishing_)
+    return std::nullopt;
   if (auto e = find_free(l.again); e != l.again.end()) {
     auto at = static_cast<std::size_t>(e - l.again.begin());
     join(l, l.again, at);
     l.again[at].given = true;
+    l.resend_left -= static_cast<std::int64_t>(l.again[at].batch.lines->size());
     return l.again[at].batch;
   }
   return std::nullopt;
@@ -252,6 +266,7 @@ void batch_queue::accept(line& l, const delivery_report& what) {
     take_from(l.books->waiting, done.batch.points);
     add_to(l.books->parked, parked);
     add_to(l.books->accepted, done.batch.points - parked);
+    allow_resend(l, resend_share_ * done.batch.lines->size());
   } else {
     add_to(l.books->resent, done.batch.points - parked);
   }

@@ -13,7 +13,9 @@
 //
 // `next` hands out from `waiting`, then from `again`. New before again, since a
 // server that dies of or after each batch would else be fed the same one for
-// ever, while what it never saw is dropped.
+// ever, while what it never saw is dropped. And from `again` no more than a
+// share of what is new (batcher_config::resend_share): each loss marks what the
+// loss before it had marked, so that it would grow without end.
 
 #include "actors/graphite_connection/graphite_config.hpp"
 #include "messages/ledger.hpp"
@@ -71,6 +73,11 @@ public:
 
   /// Ends the open batch; `next` sees it from now on. An empty one makes none.
   void close();
+
+  /// The daemon ends: what is to be sent again is given as fast as it is taken.
+  void finish() {
+    finishing_ = true;
+  }
 
   /// Nothing is under way to `destination` any more: all can be given again.
   void give_back(std::size_t destination);
@@ -132,6 +139,7 @@ private:
     std::deque<entry> kept;
     std::size_t bytes = 0; // of the three lists
     std::size_t join_bytes = 0;
+    std::int64_t resend_left = 0; // bytes of `again`; below 0: too many were
     destination_ledger* books = nullptr;
   };
 
@@ -141,6 +149,7 @@ private:
   bool drop_one(line& l);
   void accept(line& l, const delivery_report& what);
   void mark(line& l, steady_time began);
+  void allow_resend(line& l, std::size_t bytes);
   void resend_unseen(line& l, const delivery_report& what);
   void give_up(line& l, counter& where);
 
@@ -149,6 +158,8 @@ private:
   std::size_t batch_points_max_;
   std::size_t join_bytes_first_;
   std::size_t join_bytes_max_;
+  std::size_t resend_share_;
+  std::size_t resend_bytes_per_close_;
   std::chrono::milliseconds resend_;
   bool verify_;
   batcher_ledger& books_;
@@ -159,6 +170,7 @@ private:
   std::int64_t open_newest_ = 0;
   std::uint64_t last_id_ = 0;   // of the newest sealed batch
   std::uint64_t closed_id_ = 0; // up to here `next` sees them
+  bool finishing_ = false;
 };
 
 } // namespace bpf2graphite

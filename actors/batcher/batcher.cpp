@@ -279,6 +279,7 @@ batcher_actor::behavior_type batcher(self_ptr self, batcher_environment& env) {
       w.check();
       w.take_points(UINT64_MAX);
       w.env.queue.close();
+      w.env.queue.finish();
       w.serve();
       return w.env.queue.unsent_points(destination);
     },

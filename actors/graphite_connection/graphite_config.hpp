@@ -70,6 +70,13 @@ struct batcher_config {
   /// anew after a loss, so that a bad link gets what it can carry.
   std::size_t join_bytes_max = 1 << 20;
   std::size_t join_bytes_first = 64 << 10;
+  /// What is sent again after losses: at first up to a quarter of the buffer,
+  /// then so many bytes for each byte that is accepted for the first time, and
+  /// so many with each close of a batch. The rest waits. Without a bound, ten
+  /// thousand hosts would feed a Graphite that dies of its load all that it was
+  /// ever given, each time it comes back.
+  std::size_t resend_share = 4;
+  std::size_t resend_bytes_per_close = 64 << 10;
   /// Accepted batches are kept until they are reported as seen or unseen
   /// (`render-url`), inside the buffer, dropped first.
   bool verify = false;

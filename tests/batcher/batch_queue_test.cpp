@@ -215,6 +215,71 @@ TEST_F(BatchQueue, KeepsTheMarkThroughALongOutage) {
   EXPECT_EQ(text(queue.next(0, true)), "a 1 15\n");
 }
 
+/// One that accepts each batch, and ends the connection after each acceptance.
+class BatchQueueWithAFlappingPeer : public BatchQueue {
+protected:
+  /// `per_close`: bytes allowed with each close; a point has 7 bytes.
+  static batcher_config config(std::size_t per_close) {
+    batcher_config result;
+    result.buffer_bytes_max = 28'000; // a quarter is a thousand lines
+    result.join_bytes_max = 0;
+    result.resend_bytes_per_close = per_close;
+    return result;
+  }
+
+  /// Gives and accepts all that `queue` has; how many points that were.
+  std::uint64_t take_all(batch_queue& queue) {
+    std::uint64_t points = 0;
+    while (auto batch = queue.next(0, false)) {
+      points += batch->points;
+      accept(queue, batch->id, now_);
+    }
+    return points;
+  }
+
+  steady_time now_ = start;
+};
+
+TEST_F(BatchQueueWithAFlappingPeer, GetsAShareOfWhatIsNew) {
+  batch_queue queue{config(0), 60s, books, {&first}};
+  std::uint64_t sent = 0;
+  for (int round = 0; round < 1000; ++round) {
+    queue.add(points({"a"}));
+    queue.close();
+    sent += take_all(queue);
+    lose(queue, now_);
+  }
+  // A quarter of the buffer at first, then four for each new one.
+  EXPECT_EQ(first.accepted, 1000);
+  EXPECT_GT(first.resent, 4900);
+  EXPECT_LE(first.resent, 5001);
+  EXPECT_EQ(sent, first.accepted + first.resent);
+  EXPECT_EQ(first.resend_dropped, 0);
+  // Nothing is forgotten: the end of the daemon waits for no share.
+  const auto waiting = queue.unsent_points(0);
+  EXPECT_GT(waiting, 0);
+  queue.finish();
+  EXPECT_EQ(take_all(queue), waiting);
+  EXPECT_TRUE(queue.valid());
+}
+
+TEST_F(BatchQueueWithAFlappingPeer, GetsTheRestWhenNothingIsNewAnyMore) {
+  batch_queue queue{config(14), 60s, books, {&first}};
+  for (int round = 0; round < 300; ++round) {
+    queue.add(points({"a"}));
+    queue.close();
+    take_all(queue);
+    lose(queue, now_);
+  }
+  auto waiting = queue.unsent_points(0);
+  ASSERT_GT(waiting, 2);
+  for (; waiting > 0 && waiting < 1000; waiting = queue.unsent_points(0)) {
+    queue.close(); // the clock goes on
+    ASSERT_GT(take_all(queue), 0);
+  }
+  EXPECT_EQ(waiting, 0);
+}
+
 TEST_F(BatchQueue, MarksForALossMuchLaterWhenTheAttemptBeganInTime) {
   auto queue = make();
   queue.add(points({"a"}));
@@ -517,6 +582,7 @@ TEST_F(BatchQueue, BalancesWhateverHappens) {
     }
     // At the end everything that was not dropped can still be had.
     queue.close();
+    queue.finish();
     for (std::size_t i : {0, 1}) {
       for (auto batch = queue.next(i, true); batch;
            batch = queue.next(i, false))
