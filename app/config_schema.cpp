@@ -282,23 +282,6 @@ struct size_unit {
 constexpr std::array<size_unit, 4> size_units{
   {{"GiB", gib}, {"MiB", mib}, {"KiB", kib}, {"B", 1}}};
 
-std::optional<std::int64_t> parse_size(std::string_view text) {
-  std::int64_t count = 0;
-  auto [end, error] =
-    std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc{} || count < 0)
-    return std::nullopt;
-  auto tail = text.substr(static_cast<std::size_t>(end - text.data()));
-  if (tail.empty())
-    return count;
-  for (const auto& unit : size_units) {
-    std::int64_t bytes = 0;
-    if (unit.name == tail && !__builtin_mul_overflow(count, unit.bytes, &bytes))
-      return bytes;
-  }
-  return std::nullopt;
-}
-
 std::string size_text(std::int64_t bytes) {
   for (const auto& unit : size_units)
     if (bytes != 0 && bytes % unit.bytes == 0 && unit.bytes > 1)
@@ -858,6 +841,23 @@ std::string check_tag(std::string_view text) {
 }
 
 } // namespace
+
+std::optional<std::int64_t> parse_size(std::string_view text) {
+  std::int64_t count = 0;
+  auto [end, error] =
+    std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc{} || count < 0)
+    return std::nullopt;
+  auto tail = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (tail.empty())
+    return count;
+  for (const auto& unit : size_units) {
+    std::int64_t bytes = 0;
+    if (unit.name == tail && !__builtin_mul_overflow(count, unit.bytes, &bytes))
+      return bytes;
+  }
+  return std::nullopt;
+}
 
 std::string parse_address(std::string_view text, graphite_address& result) {
   auto colon = text.rfind(':');

@@ -104,6 +104,9 @@ config_field field_of(const schema_key& row, const config_target& target);
 /// A field as the file would say it; "" for what is not set.
 std::string to_text(const schema_key& row, const config_field& field);
 
+/// Bytes from "4096", "64KiB", "16MiB" or "1GiB"; none for anything else.
+std::optional<std::int64_t> parse_size(std::string_view text);
+
 /// Takes `value` into the field. Empty when it is right, else what is wrong and
 /// what mends it (nothing is stored then).
 std::vector<std::string> store(const schema_key& row, const config_value& value,

@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
         return once(given.value);
       case verb::parse:
         return parse(given.value);
+      case verb::record:
+        return record(given.value);
       case verb::status:
         return status(given.value);
       case verb::top:

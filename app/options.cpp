@@ -82,6 +82,28 @@ parsed_options parse_options(int argc, const char* const* argv) {
     ->type_name("FILE");
   parse->add_flag("--records", o.records,
                   "Print what was decoded, one JSON object per value");
+  auto* record = app.add_subcommand(
+    "record", "Run a trace's script and keep what it prints, for parse");
+  record->add_option("trace", o.trace, "A trace of the configuration")
+    ->type_name("TRACE")
+    ->required();
+  record
+    ->add_option("--output", o.output,
+                 "File for bpftrace's output; FILE.times gets the times at "
+                 "which it came")
+    ->type_name("FILE")
+    ->required();
+  record
+    ->add_option("--duration", o.duration,
+                 "End after that long, for example 60s or 10min (default: "
+                 "with Ctrl-C)")
+    ->type_name("TIME");
+  record
+    ->add_option("--size-max", o.size_max,
+                 "End before both files are larger, for example 64MiB")
+    ->type_name("SIZE")
+    ->capture_default_str();
+  record->add_flag("--force", o.force, "Replace the files if they exist");
   auto* status = app.add_subcommand(
     "status", "Where the running daemon stands: traces, destinations, ledger");
   status->add_flag("--json", o.json, "The whole document as JSON");
@@ -120,6 +142,8 @@ parsed_options parse_options(int argc, const char* const* argv) {
     o.what = verb::once;
   else if (parse->parsed())
     o.what = verb::parse;
+  else if (record->parsed())
+    o.what = verb::record;
   else if (status->parsed())
     o.what = verb::status;
   else if (top->parsed())

@@ -20,7 +20,7 @@ inline constexpr int permission = 77;
 inline constexpr int config = 78;
 } // namespace exit_code
 
-enum class verb { run, check, once, parse, status, top, tap, generate };
+enum class verb { run, check, once, parse, record, status, top, tap, generate };
 
 struct options {
   verb what = verb::run;
@@ -35,13 +35,17 @@ struct options {
   bool json = false;              // status
   // parse
   std::string input = "-";
-  std::optional<std::string> trace;
+  std::optional<std::string> trace; // record, too
   std::string format = "auto";
   std::optional<std::string> bpftrace_version;
   std::optional<double> time;
   std::optional<std::string> times_path;
   bool records = false;
-  // generate
+  // record
+  bool force = false;
+  std::optional<std::string> duration;
+  std::string size_max = "1GiB";
+  // record: the file; generate: the folder
   std::optional<std::string> output;
 };
 

@@ -1,11 +1,10 @@
-#include "app/parse.hpp"
-
 #include "actors/graphite_connection/plaintext.hpp"
 #include "actors/histogram_parser/output_decoder.hpp"
 #include "actors/histogram_parser/records.hpp"
 #include "actors/line_reader/line_splitter.hpp"
 #include "actors/normalizer/trace_series.hpp"
 #include "app/config_files.hpp"
+#include "app/recording.hpp"
 #include "app/startup.hpp"
 #include "app/verbs.hpp"
 
@@ -139,40 +138,6 @@ void summarize(const trace_ledger& books, std::uint64_t discarded) {
 
 } // namespace
 
-bool arrival_times::read(std::string_view text) {
-  while (!text.empty()) {
-    auto end = text.find('\n');
-    auto line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (line.empty())
-      continue;
-    std::int64_t ms = 0;
-    std::uint64_t bytes = 0;
-    auto [p, e1] = std::from_chars(line.data(), line.data() + line.size(), ms);
-    if (e1 != std::errc{} || p == line.data() + line.size() || *p != ' ')
-      return false;
-    auto [q, e2] = std::from_chars(p + 1, line.data() + line.size(), bytes);
-    if (e2 != std::errc{} || q != line.data() + line.size()
-        || (!times_.empty()
-            && (ms < times_.back().first || bytes < times_.back().second)))
-      return false;
-    times_.emplace_back(ms, bytes);
-  }
-  return true;
-}
-
-std::pair<std::uint64_t, wall_time> arrival_times::at(std::uint64_t offset) {
-  while (next_ < times_.size() && times_[next_].second <= offset)
-    ++next_;
-  auto all = std::numeric_limits<std::uint64_t>::max();
-  if (times_.empty())
-    return {all, start_};
-  if (next_ == times_.size())
-    return {all, start_ + std::chrono::milliseconds{times_.back().first}};
-  return {times_[next_].second - offset,
-          start_ + std::chrono::milliseconds{times_[next_].first}};
-}
-
 int parse(const options& given) {
   auto files = open_files();
   config all;
@@ -204,9 +169,9 @@ int parse(const options& given) {
           "each print, other values as gauges; --trace NAME uses a script");
   }
 
+  auto version = given.bpftrace_version.value_or("");
   if (given.bpftrace_version) {
-    plan.parser.speaks.version =
-      parse_bpftrace_version(*given.bpftrace_version);
+    plan.parser.speaks.version = parse_bpftrace_version(version);
     if (!plan.parser.speaks.version) {
       say("--bpftrace-version: \"" + *given.bpftrace_version
           + "\" is no version such as 0.17.0");
@@ -233,6 +198,14 @@ int parse(const options& given) {
           + ": lines `milliseconds cumulative-bytes` are wanted, both rising");
       return exit_code::data;
     }
+    // What `record` wrote there; an option goes before it.
+    if (times.head().began && !given.time)
+      times.begin_at(*times.head().began);
+    if (auto told = parse_bpftrace_version(times.head().version);
+        told && !given.bpftrace_version) {
+      plan.parser.speaks.version = told;
+      version = times.head().version;
+    }
   }
 
   int input = STDIN_FILENO;
@@ -253,8 +226,7 @@ int parse(const options& given) {
                  ? std::make_unique<line_splitter>(all.limits.record_bytes_max,
                                                    all.limits.line_bytes_max)
                  : std::make_unique<line_splitter>(all.limits.line_bytes_max);
-    into.take(decoder->take(output_opened{
-      1, given.bpftrace_version.value_or(""), times.at(0).second}));
+    into.take(decoder->take(output_opened{1, version, times.at(0).second}));
   };
   if (given.format != "auto")
     begin(given.format == "json" ? output_format::json : output_format::text);

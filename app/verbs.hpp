@@ -17,6 +17,9 @@ int once(const options& given);
 /// bpftrace's output to Graphite's lines.
 int parse(const options& given);
 
+/// bpftrace's output to a file.
+int record(const options& given);
+
 /// Where the running daemon stands.
 int status(const options& given);
 

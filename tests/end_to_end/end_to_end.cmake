@@ -39,6 +39,7 @@ add_scenario(bad_input sanitized)
 add_scenario(check)
 add_scenario(generate)
 add_scenario(once)
+add_scenario(record sanitized)
 # Rows 1 to 8, 11, 24 to 26, 28 and 30: what children and limits do.
 add_scenario(fault_children)
 add_scenario(fault_restart)
