@@ -115,8 +115,15 @@ void print_plan(const config& all, const std::vector<trace_plan>& plans) {
   std::cout << "\nGraphite must be told before the first point arrives:\n";
   std::cout << indented(storage_schemas_conf(all, plans) + "\n"
                         + storage_aggregation_conf(all, plans));
-  std::cout << "\nabout " << series << " new series; carbon's default of "
-            << carbon_creates_per_minute << " new files a minute "
+  std::cout << "\nabout " << series << " new series";
+  if (all.own_metrics.enabled) {
+    auto own = own_series_count(plans.size(), all.destinations.size());
+    series += own;
+    std::cout << " and " << own << " of its own metrics (own-metrics), "
+              << series << " in all";
+  }
+  std::cout << "; carbon's default of " << carbon_creates_per_minute
+            << " new files a minute "
             << "(MAX_CREATES_PER_MINUTE) would take "
             << (series + carbon_creates_per_minute - 1)
                  / carbon_creates_per_minute

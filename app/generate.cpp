@@ -166,14 +166,24 @@ json::object heatmap(const series_family& rows, bucket_leaf leaf,
       {"scheme", "Turbo"},
       {"scale", "exponential"},
       {"exponent", 0.5},
+      {"fill", "dark-orange"}, // of the other mode, but it has to be there
+      {"reverse", false},
       {"steps", 64}}},
     {"filterValues", {{"le", 1e-9}}}, // a count of 0 is background
     {"rowsFrame",
      {{"layout", leaf == bucket_leaf::upper ? "le" : "ge"},
       {"value", "count"}}},
     {"tooltip", {{"show", true}, {"yHistogram", true}}},
-    {"yAxis", {{"axisPlacement", "left"}}},
+    {"exemplars", {{"color", "rgba(255,0,255,0.7)"}}},
+    {"showValue", "never"},
+    // The names of the rows are numbers: they are shown in this unit.
+    {"yAxis", {{"axisPlacement", "left"}, {"unit", unit_of_map(rows.map)}}},
+    {"cellValues", {{"unit", "short"}}},
     {"legend", {{"show", true}}},
+  };
+  result["fieldConfig"] = {
+    {"defaults", {{"custom", {{"scaleDistribution", {{"type", "linear"}}}}}}},
+    {"overrides", json::array{}},
   };
   return result;
 }
@@ -181,31 +191,117 @@ json::object heatmap(const series_family& rows, bucket_leaf leaf,
 std::string graph_target(const series_family& family) {
   constexpr auto keys_shown = 10;
   auto tagged = family.target.starts_with("seriesByTag(");
-  if (family.key_parts == 0)
-    return tagged ? "aliasByTags(" + family.target + ",'host')"
-                  : "aliasByMetric(" + family.target + ")";
+  if (family.key_parts == 0 && tagged)
+    return "aliasByTags(" + family.target + ",'host','name')";
+  if (family.key_parts == 0) {
+    // With several hosts the last level alone would name all their lines alike.
+    auto host = family.target.find("$host");
+    if (host == std::string::npos)
+      return "aliasByMetric(" + family.target + ")";
+    auto node = std::count(
+      family.target.begin(),
+      family.target.begin() + static_cast<std::ptrdiff_t>(host), '.');
+    return "aliasByNode(" + family.target + "," + std::to_string(node) + ",-1)";
+  }
   return "highestMax(" + family.target + "," + std::to_string(keys_shown) + ")";
 }
 
-/// Where the host is a level of its own: what lists the hosts.
-std::string hosts_query(const trace_plan& plan) {
-  auto naming = plan.series.naming;
+/// What lists the hosts, where the host is a level of its own: `marked` is a
+/// target with `mark` in its place. Empty where no glob fits.
+constexpr std::string_view host_mark = "QhostQ";
+
+std::string hosts_query(const naming_config& naming,
+                        const std::vector<series_family>& marked) {
+  if (marked.empty())
+    return {};
   if (naming.style == path_style::tags) {
-    auto families = series_families(plan);
-    if (families.empty())
-      return {};
-    auto name = families.front().target;
+    const auto& name = marked.front().target;
     auto from = name.find("name=");
     return "tag_values(host, " + name.substr(from, name.find('\'', from) - from)
            + ")";
   }
   if (naming.dots == host_dots::keep || naming.dots == host_dots::reverse)
     return {}; // several levels: no glob fits hosts of different depth
-  constexpr std::string_view mark = "QhostQ";
-  for (const auto& family : series_families(plan, std::string{mark}))
-    if (auto at = family.target.find(mark); at != std::string::npos)
+  for (const auto& family : marked)
+    if (auto at = family.target.find(host_mark); at != std::string::npos)
       return family.target.substr(0, at) + "*";
   return {};
+}
+
+/// What stands for the host in targets, when it is a variable.
+std::string host_variable(const naming_config& naming,
+                          const std::string& hosts) {
+  return hosts.empty()                      ? ""
+         : naming.style == path_style::tags ? "${host:regex}"
+                                            : "$host";
+}
+
+/// A whole dashboard. `hosts`: what lists the hosts, or empty.
+std::string dashboard(const std::string& title, const std::string& uid,
+                      const naming_config& naming, const std::string& hosts,
+                      seconds resolution, json::array panels) {
+  auto tagged = naming.style == path_style::tags;
+  json::array variables;
+  variables.push_back({{"name", "datasource"},
+                       {"label", "Data source"},
+                       {"type", "datasource"},
+                       {"query", "graphite"}});
+  if (!hosts.empty())
+    variables.push_back({{"name", "host"},
+                         {"label", "Host"},
+                         {"type", "query"},
+                         {"datasource", source()},
+                         {"query", hosts},
+                         {"definition", hosts},
+                         {"refresh", 2}, // when the time range changes
+                         {"includeAll", true},
+                         {"multi", false},
+                         {"allValue", tagged ? ".*" : "*"},
+                         {"sort", 1}});
+  auto interval = std::to_string(resolution.count()) + "s";
+  json::object whole{
+    {"title", title},
+    {"uid", uid},
+    {"tags", json::array{"bpf2graphite"}},
+    {"schemaVersion", 37},
+    {"editable", true},
+    {"refresh", "1m"},
+    {"time", {{"from", "now-1h"}, {"to", "now"}}},
+    {"timepicker",
+     {{"refresh_intervals", json::array{interval, "1m", "5m", "15m"}}}},
+    {"templating", {{"list", std::move(variables)}}},
+    {"panels", std::move(panels)},
+  };
+  return json::serialize(whole) + "\n";
+}
+
+/// Which dashboard it is: the same trace is the same one. Grafana takes at most
+/// 40 bytes; a longer name ends in its hash (FNV-1a), or two would be one.
+std::string uid_of(const std::string& trace) {
+  constexpr std::size_t uid_bytes_max = 40;
+  auto uid = "bpf2graphite-" + clean_level(trace);
+  if (uid.size() <= uid_bytes_max)
+    return uid;
+  std::uint32_t hash = 2166136261U;
+  for (auto c : uid)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  constexpr std::size_t digits = 8;
+  uid.resize(uid_bytes_max - digits);
+  for (std::size_t i = 0; i < digits; ++i)
+    uid += "0123456789abcdef"[(hash >> (4 * i)) & 15U];
+  return uid;
+}
+
+json::object graph(const std::string& title, std::string_view unit,
+                   json::array targets, std::size_t number) {
+  auto result = panel("timeseries", title, std::move(targets), number);
+  result["fieldConfig"] = {
+    {"defaults",
+     {{"unit", unit},
+      {"custom", {{"fillOpacity", 10}, {"showPoints", "auto"}}}}},
+    {"overrides", json::array{}},
+  };
+  return result;
 }
 
 } // namespace
@@ -287,18 +383,44 @@ std::string heatmap_target(const series_family& rows) {
   return "sortByName(" + grouped + ",natural=True)";
 }
 
+std::string_view unit_of_map(std::string_view map) {
+  auto ends_in = [map](std::string_view word) {
+    if (!map.ends_with(word))
+      return false;
+    auto rest = map.substr(0, map.size() - word.size());
+    return rest.empty() || rest.back() == '@' || rest.back() == '_';
+  };
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 12> units{
+    {{"nsecs", "ns"},
+     {"ns", "ns"},
+     {"usecs", "µs"},
+     {"us", "µs"},
+     {"msecs", "ms"},
+     {"ms", "ms"},
+     {"secs", "s"},
+     {"seconds", "s"},
+     {"bytes", "bytes"},
+     {"kb", "kbytes"},
+     {"kbytes", "kbytes"},
+     {"mbytes", "mbytes"}}};
+  for (const auto& [word, unit] : units)
+    if (ends_in(word))
+      return unit;
+  return "short";
+}
+
 std::string grafana_dashboard(const trace_plan& plan) {
-  auto hosts = hosts_query(plan);
-  auto tagged = plan.series.naming.style == path_style::tags;
-  auto families = series_families(plan, hosts.empty() ? ""
-                                        : tagged      ? "${host:regex}"
-                                                      : "$host");
+  const auto& naming = plan.series.naming;
+  auto hosts =
+    hosts_query(naming, series_families(plan, std::string{host_mark}));
+  auto families = series_families(plan, host_variable(naming, hosts));
   json::array panels;
   json::array percentiles;
   std::string percentiles_of;
   auto flush = [&] {
     if (!percentiles.empty())
-      panels.push_back(panel("timeseries", percentiles_of + " percentiles",
+      panels.push_back(graph(percentiles_of + " percentiles",
+                             unit_of_map(percentiles_of),
                              std::move(percentiles), panels.size()));
     percentiles = {};
   };
@@ -312,49 +434,110 @@ std::string grafana_dashboard(const trace_plan& plan) {
       continue;
     }
     flush();
-    if (family.is == kind::rows)
-      panels.push_back(
-        heatmap(family, plan.series.naming.buckets, panels.size()));
-    else
-      panels.push_back(
-        panel("timeseries",
-              family.map + (family.leaf.empty() ? "" : " " + family.leaf),
-              {target(graph_target(family), "A")}, panels.size()));
+    if (family.is == kind::rows) {
+      panels.push_back(heatmap(family, naming.buckets, panels.size()));
+      continue;
+    }
+    // Samples are a number, whatever was measured; so is what was counted.
+    auto measured = family.leaf == "mean" || family.leaf == "highest"
+                    || family.leaf == "average" || family.leaf == "total"
+                    || family.method == roll_up::max
+                    || family.method == roll_up::min;
+    panels.push_back(
+      graph(family.map + (family.leaf.empty() ? "" : " " + family.leaf),
+            measured ? unit_of_map(family.map) : "short",
+            {target(graph_target(family), "A")}, panels.size()));
   }
   flush();
-  json::array variables;
-  variables.push_back({{"name", "datasource"},
-                       {"label", "Data source"},
-                       {"type", "datasource"},
-                       {"query", "graphite"}});
-  if (!hosts.empty())
-    variables.push_back({{"name", "host"},
-                         {"label", "Host"},
-                         {"type", "query"},
-                         {"datasource", source()},
-                         {"query", hosts},
-                         {"definition", hosts},
-                         {"refresh", 2}, // when the time range changes
-                         {"includeAll", true},
-                         {"multi", false},
-                         {"allValue", tagged ? ".*" : "*"},
-                         {"sort", 1}});
-  auto interval = std::to_string(plan.series.slots.resolution.count()) + "s";
-  json::object dashboard{
-    {"title", "bpf2graphite: " + plan.trace.id},
-    // Grafana takes at most 40 bytes; the same trace is the same dashboard.
-    {"uid", ("bpf2graphite-" + clean_level(plan.trace.id)).substr(0, 40)},
-    {"tags", json::array{"bpf2graphite"}},
-    {"schemaVersion", 37},
-    {"editable", true},
-    {"refresh", "1m"},
-    {"time", {{"from", "now-1h"}, {"to", "now"}}},
-    {"timepicker",
-     {{"refresh_intervals", json::array{interval, "1m", "5m", "15m"}}}},
-    {"templating", {{"list", std::move(variables)}}},
-    {"panels", std::move(panels)},
+  return dashboard("bpf2graphite: " + plan.trace.id, uid_of(plan.trace.id),
+                   naming, hosts, plan.series.slots.resolution,
+                   std::move(panels));
+}
+
+std::string own_dashboard(const config& all, const std::string& host) {
+  struct shown {
+    const char* map;
+    const char* leaf;
   };
-  return json::serialize(dashboard) + "\n";
+  struct own_panel {
+    const char* title;
+    const char* unit;
+    const char* joined; // over hosts
+    std::vector<shown> series;
+  };
+  const std::vector<own_panel> wanted{
+    {"Traces that run (hosts)", "short", "sum", {{"traces", "up"}}},
+    {"Values read", "short", "sum", {{"traces", "read"}}},
+    {"Points accepted by Graphite",
+     "short",
+     "sum",
+     {{"destinations", "accepted"}}},
+    {"Lost, dropped or cut",
+     "short",
+     "sum",
+     {{"ledger", "dropped_buffer"},
+      {"ledger", "dropped_stop"},
+      {"ledger", "dropped_values"},
+      {"ledger", "parked"},
+      {"ledger", "lost_events"},
+      {"ledger", "map_full"},
+      {"ledger", "rejected"},
+      {"ledger", "invalid"},
+      {"ledger", "truncated"},
+      {"ledger", "crash"}}},
+    {"Age of the oldest value that waits",
+     "s",
+     "max",
+     {{"destinations", "oldest_age_s"}}},
+    {"Points that wait", "short", "sum", {{"destinations", "waiting"}}},
+    {"Restarts of bpftrace", "short", "sum", {{"traces", "restarts"}}},
+    {"Late, folded, sent again",
+     "short",
+     "sum",
+     {{"ledger", "late"}, {"ledger", "folded"}, {"ledger", "resent"}}},
+    {"Series", "short", "sum", {{"traces", "series"}}},
+    {"CPU time in each slot, daemon", "ms", "sum", {{"process", "cpu_ms"}}},
+    {"CPU time in each slot, bpftrace", "ms", "sum", {{"traces", "cpu_ms"}}},
+    {"Memory, daemon", "kbytes", "sum", {{"process", "rss_kb"}}},
+    {"Memory, bpftrace", "kbytes", "sum", {{"traces", "rss_kb"}}},
+  };
+  auto naming = all.defaults.naming;
+  if (naming.host.empty())
+    naming.host = host;
+  const auto& name = all.own_metrics.name;
+  auto hosts =
+    hosts_query(naming, own_families(naming, name, std::string{host_mark}));
+  auto families = own_families(naming, name, host_variable(naming, hosts));
+  auto tagged = naming.style == path_style::tags;
+  json::array panels;
+  for (const auto& one : wanted) {
+    json::array targets;
+    for (const auto& wish : one.series) {
+      auto family =
+        std::find_if(families.begin(), families.end(), [&](const auto& f) {
+          return f.map == wish.map && f.leaf == wish.leaf;
+        });
+      std::string text;
+      if (family->key_parts == 0)
+        text = "alias(" + std::string{one.joined} + "Series(" + family->target
+               + "),'" + wish.leaf + "')";
+      else if (tagged)
+        text = "groupByTags(" + family->target + ",'" + one.joined + "','"
+               + (family->map == "traces" ? "trace" : "destination") + "')";
+      else // the level before the last one
+        text = "groupByNode(" + family->target + ",-2,'" + one.joined + "')";
+      if (tagged && family->key_parts > 0)
+        text = "aliasByTags(" + text + ",'"
+               + (family->map == "traces" ? "trace" : "destination") + "')";
+      const std::string id(1, static_cast<char>('A' + targets.size()));
+      targets.push_back(target(text, id.c_str()));
+    }
+    panels.push_back(
+      graph(one.title, one.unit, std::move(targets), panels.size()));
+  }
+  return dashboard("bpf2graphite", "bpf2graphite", naming, hosts,
+                   std::chrono::duration_cast<seconds>(all.batcher.interval),
+                   std::move(panels));
 }
 
 } // namespace bpf2graphite

@@ -26,9 +26,18 @@ std::string storage_schemas_conf(const config& all,
 std::string storage_aggregation_conf(const config& all,
                                      const std::vector<trace_plan>& plans);
 
+/// What a map's rows are measured in, as Grafana names units, judged by its
+/// name alone: usecs is "µs", bytes "bytes"; else "short".
+std::string_view unit_of_map(std::string_view map);
+
 /// What draws the heatmap of a family of rows: summed over keys and hosts,
 /// sorted by bucket, each series named by its bucket alone.
 std::string heatmap_target(const series_family& rows);
+
+/// A Grafana dashboard (JSON) for our own metrics: do the traces run, what was
+/// read, lost and accepted, what does it cost. `host` is what gethostname(2)
+/// says.
+std::string own_dashboard(const config& all, const std::string& host);
 
 /// A Grafana dashboard (JSON) for one trace: a heatmap for each histogram, a
 /// graph for all else, with the host as a variable where the names allow.

@@ -70,11 +70,19 @@ int generate(const options& given) {
               && write_file(folder / "dashboards"
                               / (clean_level(plan.trace.id) + ".json"),
                             grafana_dashboard(plan));
+  auto boards = plans.size();
+  if (const auto& own = started.value.own_metrics; own.enabled) {
+    ++boards;
+    written =
+      written
+      && write_file(folder / "dashboards" / "bpf2graphite.own-metrics.json",
+                    own_dashboard(started.value, host_name()));
+  }
   if (!written)
     return exit_code::permission;
   std::cerr << folder.string()
             << ": storage-schemas.conf, storage-aggregation.conf, dashboards/ ("
-            << plans.size() << ")\n";
+            << boards << ")\n";
   return exit_code::ok;
 }
 

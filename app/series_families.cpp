@@ -3,6 +3,7 @@
 #include "actors/normalizer/metric_path.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace bpf2graphite {
@@ -224,6 +225,73 @@ std::string own_pattern(const naming_config& naming, const std::string& name) {
   // The level of the map is the first one that differs.
   auto map = pattern.find("[^", pattern.rfind("LEAF") - 8);
   return pattern.substr(0, map);
+}
+
+std::vector<series_family> own_families(const naming_config& naming,
+                                        const std::string& name,
+                                        const std::string& any_host) {
+  struct own_leaf {
+    const char* map;
+    const char* leaf;
+    roll_up method;
+  };
+  constexpr auto sum = roll_up::sum;
+  constexpr auto state = roll_up::average;
+  constexpr std::array<own_leaf, 32> leaves{{
+    {"ledger", "read", sum},           {"ledger", "accepted", sum},
+    {"ledger", "waiting", state},      {"ledger", "series", state},
+    {"ledger", "folded", sum},         {"ledger", "late", sum},
+    {"ledger", "dropped_values", sum}, {"ledger", "dropped_buffer", sum},
+    {"ledger", "dropped_stop", sum},   {"ledger", "parked", sum},
+    {"ledger", "resent", sum},         {"ledger", "lost_events", sum},
+    {"ledger", "map_full", sum},       {"ledger", "rejected", sum},
+    {"ledger", "invalid", sum},        {"ledger", "truncated", sum},
+    {"ledger", "crash", sum},          {"process", "cpu_ms", sum},
+    {"process", "rss_kb", state},      {"traces", "up", state},
+    {"traces", "read", sum},           {"traces", "restarts", sum},
+    {"traces", "lost", sum},           {"traces", "series", state},
+    {"traces", "cpu_ms", sum},         {"traces", "rss_kb", state},
+    {"destinations", "accepted", sum}, {"destinations", "waiting", state},
+    {"destinations", "dropped", sum},  {"destinations", "resent", sum},
+    {"destinations", "connects", sum}, {"destinations", "oldest_age_s", state},
+  }};
+  auto marked = naming;
+  marked.host = any_host_level;
+  marked.dots = host_dots::keep;
+  marked.map_level = true;
+  auto host =
+    any_host.empty() ? host_levels(naming.host, naming.dots) : any_host;
+  auto host_has_dots =
+    naming.dots == host_dots::keep || naming.dots == host_dots::reverse;
+  std::vector<series_family> families;
+  for (const auto& [map, leaf, method] : leaves) {
+    const std::string_view level{map};
+    auto of_traces = level == "traces";
+    auto keyed = of_traces || level == "destinations";
+    const std::vector<std::string> tags{of_traces ? "trace" : "destination"};
+    metric_path path{marked, name, tags, '@' + std::string{level}};
+    const std::vector<std::string_view> parts(keyed ? 1 : 0, any_key);
+    auto whole = path.render(path.key(parts), leaf);
+    families.push_back({.map = std::string{level},
+                        .is = series_family::kind::number,
+                        .leaf = leaf,
+                        .key_parts = parts.size(),
+                        .target = target_of(whole, host),
+                        .bucket_node = 0,
+                        .pattern = pattern_of(whole, host_has_dots),
+                        .method = method});
+  }
+  return families;
+}
+
+std::size_t own_series_count(std::size_t traces, std::size_t destinations) {
+  // As own_metrics makes them of topology::report; a test counts those that a
+  // daemon sends.
+  constexpr std::size_t ledger_and_process = 59;
+  constexpr std::size_t of_a_trace = 7;
+  constexpr std::size_t of_a_destination = 6;
+  return ledger_and_process + of_a_trace * traces
+         + of_a_destination * destinations;
 }
 
 std::size_t series_estimate(const trace_plan& plan) {

@@ -52,6 +52,17 @@ const map_rules& metric_rules_of(const trace_plan& plan,
 /// any host: `^bpf\.[^.]+\.bpf2graphite\.`.
 std::string own_pattern(const naming_config& naming, const std::string& name);
 
+/// Our own metrics, as own_metrics.hpp lists them: `map` is their first level
+/// (ledger, process, traces, destinations), those of a trace or destination
+/// have a key. Of the ledger only what a dashboard shows. `naming`: of the
+/// daemon, its host filled in.
+std::vector<series_family> own_families(const naming_config& naming,
+                                        const std::string& name,
+                                        const std::string& any_host = {});
+
+/// How many series of our own a daemon sends.
+std::size_t own_series_count(std::size_t traces, std::size_t destinations);
+
 /// A number of series for `check`: rows of histograms are estimated, and keyed
 /// maps count with their limit, since nobody knows their keys.
 std::size_t series_estimate(const trace_plan& plan);

@@ -199,5 +199,77 @@ TEST(GrafanaDashboard, DrawsEachMapAndAsksForTheHost) {
   EXPECT_EQ("bpf.*", variables[1].at("query").as_string());
 }
 
+TEST(GrafanaDashboard, NamesUnitsAndTellsHostsApart) {
+  auto text = grafana_dashboard(plan_of(
+    "cpu-lat", keyless, [](auto& trace) { trace.series.percentiles = {50}; }));
+  auto panels = boost::json::parse(text).at("panels").as_array();
+  EXPECT_EQ("µs", panels[0].at("options").at("yAxis").at("unit").as_string());
+  EXPECT_EQ("ge",
+            panels[0].at("options").at("rowsFrame").at("layout").as_string());
+  EXPECT_EQ("µs",
+            panels[1].at("fieldConfig").at("defaults").at("unit").as_string());
+  EXPECT_EQ("aliasByNode(bpf.$host.cpu-lat.usecs.derived.p50,1,-1)",
+            panels[1].at("targets").at(0).at("target").as_string());
+}
+
+TEST(GrafanaDashboard, LongNamesKeepAnIdOfTheirOwn) {
+  const std::string same(40, 'x');
+  auto uid = [](const std::string& id) {
+    auto board = boost::json::parse(grafana_dashboard(plan_of(id, keyless)));
+    return std::string{board.at("uid").as_string()};
+  };
+  EXPECT_EQ("bpf2graphite-cpu-lat", uid("cpu-lat"));
+  EXPECT_EQ(40U, uid(same + "a").size());
+  EXPECT_NE(uid(same + "a"), uid(same + "b"));
+}
+
+TEST(UnitOfMap, FollowsItsName) {
+  EXPECT_EQ("µs", unit_of_map("@usecs"));
+  EXPECT_EQ("ns", unit_of_map("@read_ns"));
+  EXPECT_EQ("bytes", unit_of_map("@bytes"));
+  EXPECT_EQ("short", unit_of_map("@focus"));
+  EXPECT_EQ("short", unit_of_map("@"));
+}
+
+TEST(OwnFamilies, AreNamedAsOurOwnMetricsAre) {
+  naming_config naming;
+  naming.host = "web1.example.org";
+  auto families = own_families(naming, "bpf2graphite");
+  auto target = [&](std::string_view map, std::string_view leaf) {
+    for (const auto& one : families)
+      if (one.map == map && one.leaf == leaf)
+        return one.target;
+    return std::string{};
+  };
+  EXPECT_EQ("bpf.web1_example_org.bpf2graphite.ledger.read",
+            target("ledger", "read"));
+  EXPECT_EQ("bpf.web1_example_org.bpf2graphite.traces.*.up",
+            target("traces", "up"));
+  naming.style = path_style::tags;
+  families = own_families(naming, "bpf2graphite", "*");
+  EXPECT_EQ("seriesByTag('name=bpf.bpf2graphite.traces.up','host=~^.*$',"
+            "'trace!=')",
+            target("traces", "up"));
+}
+
+TEST(OwnDashboard, DrawsWhatTheAggregationKnows) {
+  config all;
+  auto board = boost::json::parse(own_dashboard(all, "web1.example.org"));
+  EXPECT_EQ("bpf2graphite", board.at("uid").as_string());
+  auto panels = board.at("panels").as_array();
+  EXPECT_EQ("groupByNode(bpf.$host.bpf2graphite.traces.*.up,-2,'sum')",
+            panels[0].at("targets").at(0).at("target").as_string());
+  EXPECT_EQ("bpf.*",
+            board.at("templating").at("list").at(1).at("query").as_string());
+  // Tags, and hosts whose dots are levels: no variable fits them.
+  all.defaults.naming.dots = host_dots::keep;
+  board = boost::json::parse(own_dashboard(all, "web1.example.org"));
+  EXPECT_EQ(1U, board.at("templating").at("list").as_array().size());
+  EXPECT_EQ(
+    "groupByNode(bpf.web1.example.org.bpf2graphite.traces.*.up,-2,"
+    "'sum')",
+    board.at("panels").at(0).at("targets").at(0).at("target").as_string());
+}
+
 } // namespace
 } // namespace bpf2graphite

@@ -64,7 +64,9 @@ class Generate(scenario.Scenario):
         self.daemon = Daemon(
             self.folder, traces, naming={"prefix": "lab"},
             graphite={"interval": Bare(f"{RESOLUTION}s")},
-            slots={"resolution": Bare(f"{RESOLUTION}s")})
+            slots={"resolution": Bare(f"{RESOLUTION}s")},
+            own_metrics={"enabled": True},
+            bpftrace={"program": scenario.program("fake_bpftrace")})
 
     def ours(self, *arguments, **options):
         done = subprocess.run(
@@ -110,25 +112,53 @@ class Generate(scenario.Scenario):
         lines = self.lines_of("plain", begun) + self.lines_of("tagged", begun)
         with socket.create_connection(("127.0.0.1", self.lab.port)) as sender:
             sender.sendall(lines.encode())
+        # Our own metrics, which only a daemon makes.
+        with open(self.daemon.config) as file:
+            text = file.read()
+        with open(self.daemon.config, "w") as file:
+            file.write(text.replace("port = 1\n", f"port = {self.lab.port}\n"))
+        self.must_end(self.daemon).start()
+        scenario.wait_until(lambda: len(self.own()) > 50, 60,
+                            "our own metrics in carbon")
         self.lab.settle()
+        self.own_metrics_are_as_told()
         self.files_are_as_told(lines)
         self.counts_survive_the_roll_up(lines)
         self.dashboards_draw(out)
 
-    def files_are_as_told(self, lines):
+    def own(self):
+        return self.lab.series("lab.testhost.bpf2graphite.")
+
+    def stored(self, name):
         import whisper
+        return whisper.info(os.path.join(self.lab.folder, "storage/whisper",
+                                         name.replace(".", "/") + ".wsp"))
+
+    def own_metrics_are_as_told(self):
+        states = {"waiting", "open", "series", "on_the_way", "up", "rss_kb",
+                  "oldest_age_s"}
+        for name in self.own():
+            info = self.stored(name)
+            self.assertEqual(RESOLUTION, info["archives"][0]["secondsPerPoint"],
+                             name)
+            self.assertEqual("average" if name.rsplit(".", 1)[1] in states
+                             else "sum", info["aggregationMethod"], name)
+        told = re.search(r"and (\d+) of its own metrics", self.ours("check"))
+        self.assertEqual(int(told[1]), len(self.own()))
+        print(f"{told[1]} series of our own, as `check` says", flush=True)
+
+    def files_are_as_told(self, lines):
         expected = {"p50": "max", "p99": "max", "highest": "max",
                     "mean": "average", "average": "average", "g": "last",
                     "most": "max"}
-        made = self.lab.series("lab.")
+        made = [name for name in self.lab.series("lab.")
+                if ".bpf2graphite." not in name]
         sent = {line.split()[0] for line in lines.splitlines()
                 if ";" not in line}
         self.assertEqual(sent, set(made))
         seen = set()
         for name in made:
-            info = whisper.info(os.path.join(
-                self.lab.folder, "storage/whisper",
-                name.replace(".", "/") + ".wsp"))
+            info = self.stored(name)
             self.assertEqual(RESOLUTION, info["archives"][0]["secondsPerPoint"],
                              name)
             self.assertEqual(3, len(info["archives"]), name)
@@ -204,6 +234,9 @@ class Generate(scenario.Scenario):
                         timeout=20) as reply:
                     self.assertIn("testhost",
                                   [one["text"] for one in json.load(reply)])
+        self.assertEqual(["bpf2graphite.own-metrics.json", "plain.json",
+                          "tagged.json"],
+                         sorted(os.listdir(pathlib.Path(out, "dashboards"))))
         print(f"{drawn} dashboard targets drawn by graphite-web, none empty",
               flush=True)
         self.assertGreater(drawn, 15)
