@@ -1,11 +1,16 @@
 #include "app/deep_check.hpp"
 
+#include "actors/graphite_connection/render_reader.hpp"
 #include "actors/watchdog/child.hpp"
 #include "actors/watchdog/command_line.hpp"
+#include "app/generate.hpp"
+#include "app/graphite_fit.hpp"
 #include "app/log.hpp"
 #include "app/options.hpp"
+#include "app/startup.hpp"
 
 #include <boost/asio/connect.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -18,7 +23,11 @@
 #include <chrono>
 #include <csignal>
 #include <iostream>
+#include <map>
 #include <optional>
+#include <set>
+#include <string>
+#include <utility>
 
 namespace bpf2graphite {
 namespace {
@@ -130,6 +139,174 @@ std::string try_connect(const graphite_address& to,
   return *connected ? connected->message() : std::string{};
 }
 
+/// A question over HTTP, and its answer.
+class web_client {
+public:
+  explicit web_client(render_url url) : reader_{io_, std::move(url)} {
+    reader_.listen([this](render_answer got) {
+      answer_ = std::move(got);
+      io_.stop();
+    });
+  }
+
+  render_answer get(const std::string& query) {
+    io_.restart();
+    reader_.get(++number_, query);
+    io_.run(); // the reader has a time limit
+    return std::exchange(answer_, {});
+  }
+
+private:
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{
+    io_.get_executor()};
+  render_reader reader_;
+  std::uint64_t number_ = 0;
+  render_answer answer_;
+};
+
+/// What differs, and one series that shows it.
+struct misfit {
+  std::size_t series = 0;
+  std::string example;
+};
+
+/// How that series is rolled up: what explains its values (roll_ups_that_fit).
+/// None where it is never rolled up, or was not yet. The coarser archive
+/// answers for what began before the reach of the finest; since nobody tells
+/// that reach, it is looked for with an hour of long ago.
+std::vector<roll_up> rolled_up_by(web_client& web, const std::string& series,
+                                  std::int64_t step) {
+  constexpr std::int64_t hour = 3600;
+  constexpr std::int64_t day = 24 * hour;
+  auto target = tagged_target(series);
+  auto ask = [&](std::int64_t from_ago,
+                 std::int64_t until_ago) -> std::optional<stored_series> {
+    auto answer = web.get(render_query(target, from_ago, until_ago));
+    auto found = answer.body ? read_raw(*answer.body) : std::nullopt;
+    if (!found || found->empty())
+      return std::nullopt;
+    return found->front();
+  };
+  for (auto ago :
+       {2 * hour, 6 * hour, day, 8 * day, 32 * day, 400 * day, 1500 * day}) {
+    auto probe = ask(ago, ago - hour);
+    if (!probe || probe->step <= step || probe->step % step != 0)
+      continue;
+    auto coarse = ask(ago, 0);
+    if (!coarse || coarse->step != probe->step)
+      return {};
+    for (std::int64_t slots : {120, 30, 8, 4}) {
+      auto fine = ask(slots * coarse->step, 0);
+      if (fine && fine->step == step)
+        return roll_ups_that_fit(*fine, *coarse);
+    }
+    return {};
+  }
+  return {};
+}
+
+/// Compares what Graphite has with what the configuration needs. True when
+/// Graphite answered; all else is a warning.
+bool compare_stored(const config& all, const std::vector<trace_plan>& plans) {
+  auto url = parse_render_url(all.render_url);
+  auto where = "render-url " + all.render_url + ": ";
+  auto out = [&](const std::string& text) {
+    std::cout << escaped_lines(where + text) << '\n' << std::flush;
+  };
+  web_client web{url};
+  auto questions = fit_questions(all, plans, host_name());
+  if (questions.size() > fit_questions_max) {
+    out("of " + std::to_string(questions.size())
+        + " groups of series only the first "
+        + std::to_string(fit_questions_max) + " are looked at");
+    questions.resize(fit_questions_max);
+  }
+  std::size_t seen = 0;
+  std::size_t methods_seen = 0;
+  std::set<std::string> known; // two families may meet in a glob
+  std::map<std::pair<std::int64_t, std::int64_t>, misfit> steps; // ours, theirs
+  std::map<std::pair<roll_up, roll_up>, misfit> rules;
+  for (const auto& question : questions) {
+    // Two steps back: the finest archive there is.
+    auto answer = web.get(render_query(question.target, 2 * question.step, 0));
+    if (!answer.body) {
+      out(answer.error);
+      return false;
+    }
+    auto found = read_raw(*answer.body);
+    if (!found) {
+      out("it answers, but not as Graphite's render API does (format=raw); is "
+          "the path right?");
+      return false;
+    }
+    auto method_asked = false;
+    for (const auto& series : *found) {
+      if (!known.insert(series.name).second)
+        continue;
+      ++seen;
+      if (series.step != question.step) {
+        auto& one = steps[{question.step, series.step}];
+        ++one.series;
+        one.example = series.name;
+      }
+      if (std::exchange(method_asked, true))
+        continue;
+      auto methods = rolled_up_by(web, series.name, series.step);
+      if (methods.empty())
+        continue;
+      ++methods_seen;
+      if (spoils(question.method, methods)) {
+        auto& one = rules[{question.method, methods.front()}];
+        ++one.series;
+        one.example = series.name;
+      }
+    }
+  }
+  if (seen == 0) {
+    out("it answers, and has nothing of this host yet; carbon makes the files "
+        "with the first points, look again then");
+    return true;
+  }
+  auto warn = [&](const std::string& text) {
+    std::cerr << "warning: " << escaped_lines(text) << '\n';
+  };
+  for (const auto& [step, one] : steps) {
+    auto [ours, theirs] = step;
+    auto effect = theirs > ours
+                    ? "of the points in a step all but the last are lost"
+                    : "a graph shows single points between gaps";
+    warn(where + std::to_string(one.series) + " series, such as " + one.example
+         + ", have a step of " + std::to_string(theirs) + " s, but a point is "
+         + "sent every " + std::to_string(ours) + " s: " + effect);
+  }
+  for (const auto& [rule, one] : rules) {
+    warn(where + "series such as " + one.example
+         + " are rolled up by aggregationMethod = "
+         + std::string{to_text(rule.second)}
+         + ", which spoils them: it has to be "
+         + std::string{to_text(rule.first)});
+  }
+  if (!steps.empty())
+    std::cerr << storage_schemas_conf(all, plans);
+  if (!rules.empty())
+    std::cerr << storage_aggregation_conf(all, plans);
+  if (!steps.empty() || !rules.empty()) {
+    std::cerr << "# Files that are there keep what they have until they are "
+                 "removed, or changed by\n# whisper-resize"
+              << (rules.empty() ? "" : " and whisper-set-aggregation-method")
+              << '\n';
+    out(std::to_string(seen)
+        + " series looked at, they do not fit: see the warnings");
+    return true;
+  }
+  out("good: " + std::to_string(seen)
+      + " series looked at, each has the step that is sent"
+      + (methods_seen > 0 ? ", and what was rolled up was so as it has to be"
+                          : "; nothing was rolled up so far"));
+  return true;
+}
+
 } // namespace
 
 int deep_check(const config& all, const std::vector<trace_plan>& plans) {
@@ -146,6 +323,8 @@ int deep_check(const config& all, const std::vector<trace_plan>& plans) {
   for (const auto& to : all.destinations)
     report("graphite " + to.host + ":" + std::to_string(to.port),
            try_connect(to, all.graphite.connect_timeout));
+  if (!all.render_url.empty() && !compare_stored(all, plans))
+    status = exit_code::unavailable;
   return status;
 }
 

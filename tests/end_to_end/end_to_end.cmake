@@ -38,6 +38,7 @@ add_scenario(render_url)
 add_scenario(bad_input sanitized)
 add_scenario(check)
 add_scenario(generate)
+add_scenario(check_stored)
 add_scenario(once)
 add_scenario(record sanitized)
 # Rows 1 to 8, 11, 24 to 26, 28 and 30: what children and limits do.
