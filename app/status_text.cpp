@@ -1,10 +1,12 @@
 #include "app/status_text.hpp"
 
 #include "app/json_fields.hpp"
+#include "app/log.hpp"
 
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
 
 namespace bpf2graphite {
@@ -42,6 +44,26 @@ std::string cut(std::string text, std::size_t columns) {
     text += "...";
   }
   return text;
+}
+
+/// The end of what bpftrace said, which tells most: whole lines, each marked
+/// and cut to `columns` (0: not cut).
+std::string last_lines(std::string_view said, std::size_t columns) {
+  constexpr std::size_t shown_max = 400;
+  if (said.size() > shown_max) {
+    said.remove_prefix(said.size() - shown_max);
+    // A line that was cut in the middle tells little.
+    if (auto end = said.find('\n'); end + 1 < said.size())
+      said.remove_prefix(end + 1);
+  }
+  std::string out;
+  while (!said.empty()) {
+    auto line = said.substr(0, said.find('\n'));
+    said.remove_prefix(std::min(said.size(), line.size() + 1));
+    if (!line.empty())
+      out += cut("  | " + escaped(line), columns) + "\n";
+  }
+  return out;
 }
 
 } // namespace
@@ -84,15 +106,9 @@ std::string status_text(const json::value& document, std::size_t columns) {
                 + (state == "running" ? ", the last time: " : ": ") + reason,
               columns)
           + "\n";
-      auto last = text_in(trace, "last_words");
-      if (state != "running" && !last.empty() && last != "-") {
-        // The end of what bpftrace said tells most.
-        constexpr std::size_t shown_max = 400;
-        if (last.size() > shown_max)
-          last = "..." + last.substr(last.size() - shown_max);
-        words +=
-          "  bpftrace: " + cut(last, columns == 0 ? 0 : 4 * columns) + "\n";
-      }
+      const auto* last = member(trace, "last_words").if_string();
+      if (state != "running" && last != nullptr)
+        words += last_lines({last->data(), last->size()}, columns);
     }
   out += table(rows);
   if (!words.empty())
