@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The verb `record`: what bpftrace prints goes to a file byte for byte, with its
-arrival times, and `parse` makes of it the values that were printed."""
+"""The verb `record`: what bpftrace prints goes to a file byte for byte, with
+its arrival times, and `parse` makes of it the values that were printed."""
 
 import collections
 import os
@@ -87,7 +87,7 @@ class Record(scenario.Scenario):
     def recorded(self, name="out"):
         return pathlib.Path(self.path(name)).read_bytes()
 
-    # ---- real ------------------------------------------------------------------
+    # ---- real ----------------------------------------------------------------
     def test_a_real_recording_parses_to_what_was_printed(self):
         scenario.needs_bpftrace()
         for text, cumulative in ((CLEARED, ()), (AT_THE_END, ("@u", "@n"))):
@@ -119,8 +119,8 @@ class Record(scenario.Scenario):
                         self.assertEqual(seconds, found[
                             "bpf.testhost.t.u." + ("8" if cumulative else "4")])
 
-    # ---- exact -------------------------------------------------------------------
-    def test_ctrl_c_takes_the_last_maps_and_the_times_are_those_of_arrival(self):
+    # ---- exact ---------------------------------------------------------------
+    def test_ctrl_c_takes_the_last_maps_and_the_times_are_right(self):
         record = self.path("fake.jsonl")
         self.configure(f"//fake record path={record}\n"
                        "//fake hist map=@u values=4:3,8:1 every=300 "
