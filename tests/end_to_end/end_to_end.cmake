@@ -71,6 +71,13 @@ set_tests_properties(end_to_end.puppet PROPERTIES TIMEOUT 600)
 add_scenario(printf_metrics)
 add_scenario(tools)
 add_scenario(hostile_names)
+# A trial of the benchmark suite with little work: that it measures what it says
+# and that every value is delivered, whatever the figures are.
+add_test(NAME end_to_end.bench_smoke COMMAND
+  ${CMAKE_CURRENT_SOURCE_DIR}/bench/run --smoke --build ${CMAKE_BINARY_DIR})
+add_test(NAME end_to_end.bench_generator COMMAND bench_bpftrace --self-check)
+set_tests_properties(end_to_end.bench_smoke end_to_end.bench_generator
+  PROPERTIES LABELS end_to_end)
 if(BPF2GRAPHITE_TEST_HOOKS)
   add_scenario(actor_crash sanitized)
   add_scenario(fault_flood)

@@ -1,0 +1,189 @@
+"""The figures of tests/bench/run as tables, for a terminal and for README.md."""
+
+BEGIN, END = "<!-- costs -->", "<!-- end -->"
+
+OURS = "bpf2graphite"
+OURS_BARE = "bpf2graphite, no own metrics, no watchdog"
+LOOP = "bare loop"
+
+# RSS in MB, wake-ups a second with so many traces at work.
+GOALS_BUSY = {1: (9, 3), 100: (10, 12), 1000: (16, 15)}
+
+
+def number(value, digits=None):
+    """Three significant digits, as a person writes them."""
+    if value is None:
+        return "-"
+    if digits is not None:
+        return f"{value:.{digits}f}"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    return f"{value:.0f}" if size >= 99.5 else f"{value:.1f}" if size >= 9.95 \
+        else f"{value:.2f}" if size >= 0.0995 else f"{value:.3f}"
+
+
+def goals(figures):
+    """[(what, goal, measured, verdict)]; verdict: met, missed, not measured."""
+    result = []
+
+    def at_most(what, limit, value, unit, digits=None):
+        told = "-" if value is None else number(value, digits) + unit
+        result.append((what, f"at most {limit}{unit}", told,
+                       "not measured" if value is None
+                       else "met" if value <= limit else "missed"))
+
+    lines = [one for one in figures["lines"] if one["peer"] == OURS]
+    for form in ("text", "JSON"):
+        ratio = next((one["ratio"] for one in lines
+                      if one["what"] == form + ", own writes"), None)
+        at_most(f"CPU a row, {form}, bpftrace's own writes, pipe to socket",
+                0.5, ratio, " of the bare loop")
+    at_most("the same, the worst of all rows below", 1.0,
+            max((one["ratio"] for one in lines), default=None),
+            " of the bare loop")
+    result.append(parsing_goal(figures))
+    busy = {one["traces"]: one for one in figures["busy"]
+            if one["peer"] == OURS}
+
+    def of(traces, name):
+        return busy[traces][name] if traces in busy else None
+    at_most("1000 traces at work: CPU", 8, of(1000, "cpu_ms_s"), " ms/s")
+    for traces, (memory, wakeups) in GOALS_BUSY.items():
+        name = f"{traces} trace{'s' if traces > 1 else ''} at work: "
+        at_most(name + "memory (RSS)", memory, of(traces, "rss_mb"), " MB")
+        at_most(name + "wake-ups", wakeups, of(traces, "wakeups_s"), "/s")
+    for peer, words, limit in ((OURS_BARE, "neither own metrics nor watchdog",
+                                0), (OURS, "as shipped", 0.3)):
+        at_most(f"nothing happens, {words}: wake-ups", limit,
+                max((one["wakeups_s"] for one in figures["idle"]
+                     if one["peer"] == peer), default=None), "/s", 2)
+    result.append(("no slot late, no value missing in any run", "none",
+                   "; ".join(figures["wrong"]) or "none",
+                   "missed" if figures["wrong"] else "met"))
+    return result
+
+
+def parsing_goal(figures):
+    """Rows a CPU second of our JSON parser over simdjson's. The benchmarks
+    are called .../json and .../simdjson (micro_benchmarks.cpp)."""
+    what = "JSON, rows a CPU second, parse only"
+    by_name = {one["what"]: one["rows_s"] for one in figures["parsing"]}
+    ratios = [rows / by_name[name.replace("json", "simdjson")]
+              for name, rows in by_name.items()
+              if "simdjson" not in name
+              and name.replace("json", "simdjson") in by_name
+              and name.replace("json", "simdjson") != name]
+    if not ratios:
+        return what, "at least 2 times simdjson", "-", "not measured"
+    return (what, "at least 2 times simdjson",
+            f"{number(min(ratios))} times simdjson",
+            "met" if min(ratios) >= 2 else "missed")
+
+
+def sections(figures):
+    """[(title, sentence, head, rows)], cells as texts."""
+    result = [("Goals", "", ["", "goal", "measured", ""], goals(figures))]
+    if figures["lines"]:
+        result.append((
+            "As fast as it is read",
+            "A row is a bucket of a histogram or a value. The bare loop formats "
+            "and sends each row; the one with slots adds up and sends what we "
+            "send.",
+            ["printed", "program", "CPU s a million rows", "... points",
+             "of the bare loop", "of the one with slots", "rows/s", "values"],
+            [[one["what"], one["peer"], number(one["cpu_us_row"]),
+              number(one["cpu_us_point"]), number(one["ratio"]),
+              number(one["ratio_slots"]),
+              f"{one['rows_s'] / 1e6:.2f} M", one["values"]]
+             for one in figures["lines"]]))
+    for name, title, sentence in (
+            ("busy", "At work", "Each trace prints a histogram of 20 buckets a "
+             "second, in JSON; slots and batches of 15 s, as shipped."),
+            ("idle", "When nothing happens", "The same traces print nothing.")):
+        if figures[name]:
+            result.append((title, sentence, [
+                "traces", "program", "CPU ms/s", "wake-ups/s",
+                "CPU s a million points", "RSS MB", "PSS MB", "threads",
+                "slots at most late", "values"],
+                [[str(one["traces"]), one["peer"], number(one["cpu_ms_s"]),
+                  number(one["wakeups_s"]), number(one["cpu_us_point"]),
+                  number(one["rss_mb"]), number(one["pss_mb"]),
+                  str(one["threads"]),
+                  "-" if not one["late_s"] else f"{one['late_s']:.1f} s",
+                  one["values"]] for one in figures[name]]))
+    if figures["parsing"]:
+        result.append(("Parsing alone", "", ["what", "rows a CPU second"],
+                       [[one["what"], f"{one['rows_s'] / 1e6:.1f} M"]
+                        for one in figures["parsing"]]))
+    return result
+
+
+def heading(figures):
+    text = (f"Measured on {figures['date']} by `{figures['command']}` on "
+            f"{figures['machine']}, load {figures['load']:.1f} at its start.")
+    if not figures["collectd"]:
+        text += " collectd: not installed."
+    return text
+
+
+def as_text(figures):
+    out = [heading(figures)]
+    for title, sentence, head, rows in sections(figures):
+        widths = [max(len(row[i]) for row in [head, *rows])
+                  for i in range(len(head))]
+        out += ["", f"== {title}"] + ([sentence] if sentence else [])
+        out += ["  ".join(cell.ljust(width) if i < 2 or title == "Goals"
+                          else cell.rjust(width)
+                          for i, (cell, width)
+                          in enumerate(zip(row, widths))).rstrip()
+                for row in [head, *rows]]
+    out += ["", f"{figures['seconds']:.0f} s; " + (
+        "WRONG: " + "; ".join(figures["wrong"]) if figures["wrong"]
+        else "every value of ours was delivered, in its slot")]
+    return "\n".join(out)
+
+
+def as_markdown(figures):
+    def cell(text):
+        return text.replace("|", "\\|").replace("<", "&lt;")
+    out = [heading(figures)]
+    for title, sentence, head, rows in sections(figures):
+        out += ["", f"**{title}.** {sentence}".rstrip(), "",
+                "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        out += ["| " + " | ".join(map(cell, row)) + " |" for row in rows]
+    return "\n".join(out)
+
+
+def into_readme(figures, readme):
+    head, rest = readme.read_text().split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    readme.write_text(f"{head}{BEGIN}\n{as_markdown(figures)}\n{END}{tail}")
+
+
+def must_be_complete(figures):
+    """For the trial of the suite: every part has its rows, and every row its
+    figures. SystemExit names what is missing."""
+    for part, peers in (("lines", {OURS, LOOP, "bare loop, slots",
+                                   "Python pipeline"}),
+                        ("busy", {OURS, LOOP, "bare loop, slots",
+                                  "Python pipeline"}),
+                        ("idle", {OURS, OURS_BARE, LOOP, "Python pipeline"})):
+        rows = figures[part]
+        missing = peers - {one["peer"] for one in rows}
+        if missing:
+            raise SystemExit(f"bench: {part} has no {sorted(missing)}")
+        for one in rows:
+            empty = [name for name, value in one.items() if value is None
+                     and name not in ("cpu_us_point", "late_s")]
+            if empty:
+                raise SystemExit(f"bench: {part}: {one['what']}, "
+                                 f"{one['peer']} has no {empty}")
+            if one["values"] != "all" and one["peer"] != "collectd":
+                raise SystemExit(f"bench: {part}: {one['what']}, "
+                                 f"{one['peer']}: {one['values']}")
+    text = as_text(figures)
+    for title, *_ in sections(figures):
+        if f"== {title}" not in text or f"**{title}.**" \
+                not in as_markdown(figures):
+            raise SystemExit(f"bench: no table {title}")
