@@ -142,7 +142,9 @@ std::string try_connect(const graphite_address& to,
 /// A question over HTTP, and its answer.
 class web_client {
 public:
-  explicit web_client(render_url url) : reader_{io_, std::move(url)} {
+  /// A person waits, and a graphite-web that was just started takes its time.
+  explicit web_client(render_url url)
+    : reader_{io_, std::move(url), std::chrono::seconds{30}} {
     reader_.listen([this](render_answer got) {
       answer_ = std::move(got);
       io_.stop();
