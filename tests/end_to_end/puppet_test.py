@@ -60,6 +60,58 @@ class PuppetModule(scenario.Scenario):
             self.assertIn(key, metadata)
 
 
+    def test_its_types_take_what_is_right_and_nothing_else(self):
+        if shutil.which("puppet") is None:
+            raise unittest.SkipTest("puppet is not installed")
+        cases = {
+            "Path": (["'/etc/bpf2graphite'", "'/opt/a.b/c_d-e+f@g'",
+                      "'/opt/..a'", "'/opt/a..'"],
+                     ["''", "'/'", "'etc'", "'/a b'", "'/a/'", "'//a'",
+                      "'/a/../b'", "'/..'", "'/a/.'", "'/a;b'", "'/a$b'",
+                      "'/a%b'", "\"/a\\n\"", "\"/a\\nb\"", "7", "undef"]),
+            "Name": (["'cpu-lat'", "'a_b'", "'0'"],
+                     ["''", "'-a'", "'a b'", "'a.b'", "'a/b'", "'a{'",
+                      "\"a\\n\"", "1"]),
+            "Traces": (["{ 'a' => { 'script' => '/x.bt', 'percentiles' => "
+                        "[50, 99.9], 'map-level' => false, 'environment' => "
+                        "{ 'BPFTRACE_STRLEN' => '64' } } }"],
+                       ["{}", "[]", "'a'", "{ 'a' => {} }", "{ 'a' => 'x' }",
+                        "{ 'a b' => { 'script' => '/x' } }",
+                        "{ 'a' => { 'scr ipt' => '/x' } }",
+                        "{ 'a' => { 'script' => undef } }",
+                        "{ 'a' => { 'args' => [['x']] } }",
+                        "{ 'a' => { 'environment' => { 'A' => { 'B' => 'c' "
+                        "} } } }"]),
+            "Settings": (["{}", "{ 'graphite' => { 'interval' => '10s' } }",
+                          "{ 'trace-files' => 'traces.d/*.conf' }"],
+                         ["'x'", "{ 'graphite' => ['x'] }",
+                          "{ 'gra phite' => {} }", "{ 'a' => { 'b c' => 1 } }",
+                          "{ 'a' => 7 }"]),
+        }
+        lines = []
+        for name, (good, bad) in cases.items():
+            for value, sign, word in [(one, "!~", "refused") for one in good] \
+                    + [(one, "=~", "taken") for one in bad]:
+                number = len(lines)
+                lines.append(
+                    f"$v{number} = {value}\n"
+                    f"if $v{number} {sign} Bpf2graphite::{name} "
+                    f"{{ warning(\"{word}: case {number}\") }}\n")
+        manifest = self.write("types.pp", "".join(lines))
+        done = subprocess.run(
+            ["puppet", "apply", "--noop", "--color", "false", "--confdir",
+             self.path("conf"), "--vardir", self.path("var"), "--modulepath",
+             PUPPET / "modules", manifest], capture_output=True, text=True,
+            timeout=120, check=False)
+        words = done.stdout + done.stderr
+        self.assertEqual(0, done.returncode, words)
+        wrong = [lines[int(number)] + word for word, number in
+                 re.findall(r"(refused|taken): case (\d+)", words)]
+        self.assertEqual([], wrong)
+        self.assertIn("Applied catalog", words)
+        print(f"{len(lines)} values of parameters judged", flush=True)
+
+
 class Applied(scenario.Scenario):
     @classmethod
     def setUpClass(cls):
@@ -193,6 +245,25 @@ class Applied(scenario.Scenario):
             lambda: any(line.value > 0 for line in self.receiver.taken()), 60,
             "values of the other service in Graphite")
         self.applied(SAME, own)
+
+
+    def test_7_where_nothing_is_installed_nothing_is_written(self):
+        before = self.state()
+        self.system.write("/root/puppet/test.pp",
+                          "class { 'bpf2graphite':\n" + self.parameters(
+                              manage_package="false",
+                              program="'/opt/nowhere/bpf2graphite'",
+                              package_source="undef",
+                              service_name="'elsewhere'",
+                              location="'/opt/elsewhere'") + "}\n")
+        status, words = self.apply("test.pp")
+        self.assertIn(status, (4, 6), words)
+        self.assertIn("bpf2graphite needs /opt/nowhere/bpf2graphite with its "
+                      "unit, bpftrace and systemd", words)
+        after = self.state()
+        self.assertEqual(before[:2], after[:2])
+        self.assertEqual([], [path for path in after[2]
+                              if path not in before[2]])
 
 
 if __name__ == "__main__":

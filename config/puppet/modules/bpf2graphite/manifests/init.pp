@@ -99,6 +99,15 @@ class bpf2graphite (
         before  => Service[$service_name],
       }
     }
+  } else {
+    # Nothing is written where there is nothing to run it.
+    exec { "bpf2graphite needs ${program} with its unit, bpftrace and systemd":
+      command => 'false',
+      unless  => "test -x ${program}",
+      path    => ['/usr/bin', '/bin'],
+      # What else is written needs one of these two.
+      before  => File[$location, "/etc/systemd/system/${service_name}.service.d"],
+    }
   }
 
   # ---- configuration and scripts
@@ -157,12 +166,13 @@ class bpf2graphite (
   $changed = [Exec['bpf2graphite daemon-reload'], Service[$service_name]]
   if $service_name != 'bpf2graphite' {
     file { "${units}/${service_name}.service":
-      ensure => file,
-      owner  => 'root',
-      group  => 'root',
-      mode   => '0644',
-      source => $unit,
-      notify => $changed,
+      ensure  => file,
+      owner   => 'root',
+      group   => 'root',
+      mode    => '0644',
+      source  => $unit,
+      require => File["${units}/${service_name}.service.d"],
+      notify  => $changed,
     }
   }
 

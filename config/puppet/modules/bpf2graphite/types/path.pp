@@ -1,3 +1,3 @@
 # An absolute path without blanks or other signs that systemd or a shell would
-# take for more than a letter.
-type Bpf2graphite::Path = Pattern[/\A(\/[A-Za-z0-9._+@-]+)+\z/]
+# take for more than a letter, and without `.` and `..`.
+type Bpf2graphite::Path = Pattern[/\A(\/(?!\.\.?(\/|\z))[A-Za-z0-9._+@-]+)+\z/]
