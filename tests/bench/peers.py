@@ -101,7 +101,7 @@ class Peer:
         return [name for name in os.listdir(self.said)
                 if name.startswith(what) and name[len(what):].isdigit()]
 
-    def wait_ready(self, seconds=60):
+    def wait_ready(self, seconds=120):
         def ready():
             if self.process.poll() is not None:
                 with open(self.log, errors="replace") as file:
@@ -232,7 +232,9 @@ class Daemon(Peer):
                 f'graphite {{\n  server = "127.0.0.1"\n  port = {self.port}\n}}\n'
                 f'naming {{\n  host = "testhost"\n}}\n'
                 f'bpftrace {{\n  program = "{self.lab.generator}"\n'
-                f'  format = "{self.work.form}"\n{budget}}}\n'
+                # Generators compile nothing that has to be spread.
+                f'  format = "{self.work.form}"\n  starts-at-once = 64\n'
+                f'{budget}}}\n'
                 f'status {{\n  runtime-directory = "{runtime}"\n}}\n{own}'
                 f'log {{\n  format = "text"\n}}\ntraces {{\n{traces}}}\n')
         os.chmod(self.config, 0o644)

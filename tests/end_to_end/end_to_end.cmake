@@ -70,6 +70,7 @@ add_scenario(fault_carbon)
 set_tests_properties(end_to_end.puppet PROPERTIES TIMEOUT 600)
 add_scenario(printf_metrics)
 add_scenario(tools)
+add_scenario(thousand)
 add_scenario(hostile_names)
 # A trial of the benchmark suite with little work: that it measures what it says
 # and that every value is delivered, whatever the figures are.

@@ -179,7 +179,8 @@ class Daemon:
             raise AssertionError(f"it runs {seconds} s after signal "
                                  f"{number}") from None
         self.stop_seconds = time.monotonic() - begun
-        left = [pid for pid in below if alive(pid)]
+        running = _processes()
+        left = [pid for pid in below if pid in running]
         if left:
             raise AssertionError(f"it left processes behind: {left}")
         return status
