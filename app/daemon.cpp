@@ -240,7 +240,8 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       } else
         wires.push_back(std::make_unique<graphite_socket>(io.io()));
     line_tap lines{io.io()};
-    topology* actors_of = nullptr; // set once it is made
+    topology* actors_of = nullptr;  // set once it is made
+    self_report* self_of = nullptr; // likewise
     heartbeat beats{io.io(), notifier, watchdog_limit(),
                     [&](std::function<void()> answered) {
                       actors_of->ping(std::move(answered));
@@ -278,6 +279,11 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       .fault =
         block_from_environment(io.io(), fault_from_environment(log.sink())),
       .changed = beats.changed(),
+      .last_points =
+        [&] {
+          auto told = settings.own_metrics.enabled && !mode.slots;
+          return told ? self_of->last_points() : std::vector<metric>{};
+        },
     }};
     actors_of = &tree;
 
@@ -315,6 +321,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       notifier.tell("STOPPING=1",
                     "stopping each bpftrace, sending what is left");
       log.write(log_level::info, "stopping", log_event::stopping);
+      self_of->stop();
       tree.stop();
     };
     std::function<void()> listen = [&] {
@@ -338,12 +345,12 @@ int run_daemon(const config& settings, file_access& files, logger& log,
        .look = [&] { return measured(tree.report(false), began); },
        .send =
          [&](std::vector<metric> points) {
-           if (stops == 0)
-             tree.add_points(std::move(points));
+           tree.add_points(std::move(points));
          },
        .times = [&] { return tree.times(); },
        .first_slot = tree.first_slot()},
       own_metrics{own_naming, settings.own_metrics.name}};
+    self_of = &self;
     if (settings.own_metrics.enabled && !mode.slots)
       self.start();
     asio::steady_timer slots_over{io.io()};

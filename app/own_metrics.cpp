@@ -86,6 +86,12 @@ std::vector<metric> own_metrics::points(const status_report& now,
       add_gain("ledger", {}, name, number);
   add_gain("process", {}, "cpu_ms", now.process.cpu_ms);
   add("process", {}, "rss_kb", exact{now.process.rss_kb});
+  for (auto state : {trace_state::running, trace_state::starting,
+                     trace_state::failing, trace_state::stopped})
+    add("states", {}, to_text(state),
+        exact{std::count_if(
+          now.traces.begin(), now.traces.end(),
+          [state](const auto& trace) { return trace.state.state == state; })});
   for (const auto& trace : now.traces) {
     const auto& counts = trace.counts;
     add("traces", trace.name, "up",
@@ -102,6 +108,7 @@ std::vector<metric> own_metrics::points(const status_report& now,
   }
   for (const auto& to : now.destinations) {
     const auto& counts = to.counts;
+    add("destinations", to.name, "up", in_trouble(to.state.state) ? 0 : 1);
     add_gain("destinations", to.name, "accepted", count_of(counts, "accepted"));
     add("destinations", to.name, "waiting", exact{count_of(counts, "waiting")});
     add_gain("destinations", to.name, "dropped",
@@ -110,7 +117,11 @@ std::vector<metric> own_metrics::points(const status_report& now,
     add_gain("destinations", to.name, "resent", count_of(counts, "resent"));
     add_gain("destinations", to.name, "connects", count_of(counts, "connects"));
     add("destinations", to.name, "oldest_age_s",
-        to.oldest_slot == 0 ? exact{0} : exact{now.now - to.oldest_slot});
+        to.oldest_slot == 0
+          ? exact{0}
+          : exact{std::max<std::int64_t>(0, now.now - to.oldest_slot)});
+    add("destinations", to.name, "acceptance_ms",
+        exact{to.state.acceptance_ms});
   }
   std::erase_if(known_,
                 [this](const auto& one) { return one.second.round != round_; });

@@ -8,9 +8,15 @@
 //   ledger.read, ledger.folded ...        every counter of the ledger
 //   ledger.waiting, ledger.open ...       ... and its states
 //   process.cpu_ms, process.rss_kb
+//   states.running, .starting, .failing, .stopped: how many traces are so
 //   traces.TRACE.up                       1 while its bpftrace runs, else 0
 //   traces.TRACE.read, .restarts, .lost, .series, .cpu_ms, .rss_kb
-//   destinations.HOST_PORT.accepted, .waiting, .dropped, .resent, .connects
+//   destinations.HOST_PORT.up             0 after a failure, until something is
+//                                         accepted; else 1
+//   destinations.HOST_PORT.accepted, .waiting, .dropped, .resent, .connects,
+//   .oldest_age_s                         of the oldest slot that waits
+//   .acceptance_ms                        from the queue to the acceptance, of
+//                                         the batch that was accepted last
 
 #include "actors/normalizer/normalizer_config.hpp"
 #include "app/status_report.hpp"

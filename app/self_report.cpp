@@ -34,11 +34,40 @@ void self_report::start() {
               : time_after_tick(now, times.interval, offset_of(times)));
   running_ = true;
   timer_.async_wait([this](boost::system::error_code stopped) {
-    if (stopped)
+    if (stopped || !running_)
       return;
     report();
     start();
   });
+}
+
+void self_report::stop() {
+  running_ = false;
+  timer_.cancel();
+  before_end_ = env_.look().traces;
+}
+
+std::vector<metric> self_report::last_points() {
+  auto interval =
+    std::chrono::duration_cast<std::chrono::seconds>(env_.times().interval)
+      .count();
+  auto now = std::chrono::floor<std::chrono::seconds>(
+               wall_clock_now().time_since_epoch())
+               .count();
+  auto slot = slot_to_tell(now + interval, interval, newest_);
+  if (!slot)
+    return {};
+  newest_ = *slot;
+  auto now_is = env_.look();
+  // None runs any more, which is our doing.
+  for (auto& trace : now_is.traces)
+    for (auto& before : before_end_)
+      if (trace.name == before.name) {
+        trace.state = std::move(before.state);
+        trace.process = before.process;
+        break;
+      }
+  return names_.points(now_is, *slot);
 }
 
 void self_report::report() {

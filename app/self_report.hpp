@@ -27,8 +27,18 @@ public:
 
   self_report(environment env, own_metrics names);
 
-  /// io thread, like the rest.
+  /// io thread.
   void start();
+
+  /// The end begins: no more rounds. io thread.
+  void stop();
+
+  /// What was gained since the round before, as points of the slot that has
+  /// begun: the end does not wait for its end. Nobody else may send that slot,
+  /// as it is with the traces' last ones. Traces are in the state and have the
+  /// costs that they had at `stop`. None when the daemon before us has:
+  /// we did not live for one interval then. After `stop`, any thread.
+  std::vector<metric> last_points();
 
 private:
   void report();
@@ -38,6 +48,7 @@ private:
   boost::asio::steady_timer timer_;
   bool running_ = false;
   std::int64_t newest_; // slot that was told
+  std::vector<trace_report> before_end_;
 };
 
 } // namespace bpf2graphite

@@ -86,6 +86,7 @@ json::object trace_json(const trace_report& trace, bool last_words) {
     {"state", to_text(trace.state.state)},
     {"pid", trace.state.pid},
     {"life", trace.state.life},
+    {"resolution", trace.resolution},
     {"bpftrace", text_json(trace.state.version)},
     {"reason", text_json(trace.state.reason)},
     {"process", process_json(trace.process)},
@@ -98,6 +99,20 @@ json::object trace_json(const trace_report& trace, bool last_words) {
   return out;
 }
 
+json::object destination_json(const destination_report& to) {
+  return {
+    {"name", text_json(to.name)},
+    {"state", to_text(to.state.state)},
+    {"reason", text_json(to.state.reason)},
+    {"since", to.state.since},
+    {"delivery", to.state.streams ? "streaming" : "confirmed"},
+    {"oldest_slot", to.oldest_slot},
+    {"accepted_at", to.state.accepted_at},
+    {"acceptance_ms", to.state.acceptance_ms},
+    {"counts", counts_json(to.counts)},
+  };
+}
+
 } // namespace
 
 std::string to_json(const status_report& report, bool last_words) {
@@ -106,10 +121,7 @@ std::string to_json(const status_report& report, bool last_words) {
     traces.push_back(trace_json(trace, last_words));
   json::array destinations;
   for (const auto& to : report.destinations)
-    destinations.push_back(json::object{{"name", text_json(to.name)},
-                                        {"state", to.state},
-                                        {"oldest_slot", to.oldest_slot},
-                                        {"counts", counts_json(to.counts)}});
+    destinations.push_back(destination_json(to));
   json::object out{
     {"version", report.version},
     {"host", text_json(report.host)},

@@ -2,6 +2,7 @@
 // Where everything stands, as plain values: for `status`, `top`, the page, our
 // own metrics, systemd. Made by the topology, written as JSON here.
 
+#include "actors/graphite_connection/destination_status.hpp"
 #include "actors/normalizer/series_view.hpp"
 #include "actors/normalizer/slot_history.hpp"
 #include "actors/watchdog/trace_status.hpp"
@@ -25,14 +26,15 @@ struct trace_report {
   std::string name;
   std::string script;
   trace_view state;
-  process_costs process; // of its bpftrace; zeros without one
+  std::int64_t resolution = 0; // of its slots, seconds
+  process_costs process;       // of its bpftrace; zeros without one
   std::vector<named_count> counts;
   std::vector<map_history> history; // only when asked for
 };
 
 struct destination_report {
-  std::string name;  // host:port
-  std::string state; // a word of delivery: "sending" ...; empty: not known
+  std::string name; // host:port
+  destination_view state;
   std::vector<named_count> counts;
   std::int64_t oldest_slot = 0; // waiting; 0: nothing waits
 };

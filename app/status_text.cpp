@@ -66,6 +66,10 @@ std::string last_lines(std::string_view said, std::size_t columns) {
   return out;
 }
 
+std::uint64_t age(std::uint64_t now, std::uint64_t since) {
+  return now > since ? now - since : 0;
+}
+
 } // namespace
 
 std::string status_text(const json::value& document, std::size_t columns) {
@@ -114,21 +118,36 @@ std::string status_text(const json::value& document, std::size_t columns) {
   if (!words.empty())
     out += "\n" + words;
   rows = {{"DESTINATION", "STATE", "ACCEPTED", "WAITING", "DROPPED", "RESENT",
-           "PARKED", "CONNECTS"}};
+           "PARKED", "CONNECTS", "OLDEST", "LAST", "TOOK"}};
+  std::string troubles;
   if (const auto* destinations = member(document, "destinations").if_array())
     for (const auto& to : *destinations) {
       const auto& counts = member(to, "counts");
-      auto state = text_in(to, "state");
-      rows.push_back({text_in(to, "name"), state.empty() ? "-" : state,
-                      short_number(number_in(counts, "accepted")),
-                      short_number(number_in(counts, "waiting")),
-                      short_number(number_in(counts, "dropped_buffer")
-                                   + number_in(counts, "dropped_stop")),
-                      short_number(number_in(counts, "resent")),
-                      short_number(number_in(counts, "parked")),
-                      short_number(number_in(counts, "connects"))});
+      auto oldest = number_in(to, "oldest_slot");
+      auto accepted = number_in(to, "accepted_at");
+      if (auto reason = text_in(to, "reason"); !reason.empty() && reason != "-")
+        troubles += cut(text_in(to, "name") + ", for "
+                          + short_duration(age(now, number_in(to, "since")))
+                          + ": " + reason,
+                        columns)
+                    + "\n";
+      rows.push_back(
+        {text_in(to, "name"), text_in(to, "state"),
+         short_number(number_in(counts, "accepted")),
+         short_number(number_in(counts, "waiting")),
+         short_number(number_in(counts, "dropped_buffer")
+                      + number_in(counts, "dropped_stop")),
+         short_number(number_in(counts, "resent")),
+         short_number(number_in(counts, "parked")),
+         short_number(number_in(counts, "connects")),
+         oldest == 0 ? "-" : short_duration(age(now, oldest)),
+         accepted == 0 ? "never" : short_duration(age(now, accepted)) + " ago",
+         text_in(to, "acceptance_ms") + " ms"});
     }
-  out += "\n" + table(rows) + "\nLEDGER\n";
+  out += "\n" + table(rows);
+  if (!troubles.empty())
+    out += "\n" + troubles;
+  out += "\nLEDGER\n";
   std::string line;
   if (const auto* ledger = member(document, "ledger").if_object())
     for (const auto& [name, value] : *ledger) {

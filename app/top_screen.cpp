@@ -193,6 +193,9 @@ void head(const json::value& now, std::size_t columns,
     auto state = text_in(to, "state");
     if (!state.empty() && state != "-")
       next.text(", " + state);
+    auto reason = text_in(to, "reason");
+    if (!reason.empty() && reason != "-")
+      next.text(": " + reason);
     out.push_back(next.take());
   }
 }

@@ -344,9 +344,11 @@ struct topology::destination_unit {
           .wire = *all.env_.wires.at(index),
           .reports = all.reports_,
           .ledger = books,
+          .status = status,
           .random = all.env_.random,
           .log = all.env_.log("", ""),
           .fault = all.env_.fault,
+          .wall = wall_clock_now,
           .newest = [this] { return newest(); },
           .reported =
             [&all](bool accepted) {
@@ -357,6 +359,7 @@ struct topology::destination_unit {
               if (all.env_.changed)
                 all.env_.changed();
             },
+          .ends = [&all] { all.add_last_points(); },
           .arrivals = all.env_.render && index == 0 ? &arrivals : nullptr,
           .render = index == 0 ? all.env_.render.get() : nullptr},
       wanted{name, env.addresses} {}
@@ -395,6 +398,7 @@ struct topology::destination_unit {
   std::string name;
   destination_ledger books;
   delivery state;
+  destination_status status;
   arrival_check arrivals;
   connection_environment env;
   mutable std::mutex mutex; // of the rest
@@ -896,16 +900,18 @@ status_report topology::report(bool history) const {
     }
   };
   for (const auto& unit : traces_) {
-    if (out.resolution == 0)
-      out.resolution = unit->plan.get()->series.slots.resolution.count();
+    auto plan = unit->plan.get();
     trace_report trace{.name = unit->id,
-                       .script = unit->plan.get()->trace.script,
+                       .script = plan->trace.script,
                        .state = unit->status.read(),
+                       .resolution = plan->series.slots.resolution.count(),
                        .process = {},
                        .counts = counts_of(unit->ledger, unit->view.read()),
                        .history = {}};
     if (history)
       trace.history = unit->history.read();
+    if (out.resolution == 0)
+      out.resolution = trace.resolution;
     add_up(trace.counts);
     out.traces.push_back(std::move(trace));
   }
@@ -916,10 +922,11 @@ status_report topology::report(bool history) const {
           {"crash", value(batcher_books_.crash_points)},
           {"crash_messages", value(batcher_books_.crash_messages)}});
   for (const auto& unit : destinations_) {
-    out.destinations.push_back({.name = unit->name,
-                                .state = {},
-                                .counts = counts_of(unit->books),
-                                .oldest_slot = 0});
+    out.destinations.push_back(
+      {.name = unit->newest().name,
+       .state = unit->status.read(),
+       .counts = counts_of(unit->books),
+       .oldest_slot = unit->books.oldest_slot.load(std::memory_order_relaxed)});
     add_up(out.destinations.back().counts);
   }
   return out;
@@ -930,6 +937,15 @@ void topology::add_points(std::vector<metric> points) {
   const auto& [supervisor, batcher] = traces_supervisor_;
   if (supervisor)
     caf::anon_send(batcher, to_batcher_.put(std::move(points)));
+}
+
+/// Each destination asks for it when its end begins: the first one does it,
+/// the others wait until it is done.
+void topology::add_last_points() {
+  std::call_once(last_points_, [this] {
+    if (env_.last_points)
+      add_points(env_.last_points());
+  });
 }
 
 batch_times topology::times() const {

@@ -69,6 +69,9 @@ struct topology_environment {
   /// Called when `status_line` may say something else, from any thread, often.
   /// May be empty.
   std::function<void()> changed{};
+  /// The last points of our own, asked for once, when all traces are over and
+  /// their points are in the batch. From an actor's thread; may be empty.
+  std::function<std::vector<metric>()> last_points{};
 };
 
 class topology {
@@ -108,7 +111,7 @@ public:
   status_report report(bool history) const;
 
   /// Our own metrics, into the open batch. What comes before the batcher is
-  /// there is left out. io thread.
+  /// there is left out. Any thread.
   void add_points(std::vector<metric> points);
 
   /// When batches close, after the newest reload.
@@ -158,6 +161,7 @@ private:
   void retire(trace_unit& unit);
   void add_traces();
   void read_spool();
+  void add_last_points();
 
   topology_environment env_;
   process_host processes_;
@@ -174,6 +178,7 @@ private:
   caf::actor pinger_;
   std::function<void()> answered_; // to the ping under way; io thread
   bool stopping_ = false;
+  std::once_flag last_points_;
   std::unique_ptr<reload_order> reloading_;
   std::atomic<std::int64_t> accepted_at_{0}; // wall clock, seconds; 0: never
   trace_ledger retired_;                     // of the traces that are gone

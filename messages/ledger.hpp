@@ -64,6 +64,8 @@ struct destination_ledger {
   counter unseen{0};         // accepted, not found in Graphite, sent again
   counter connects{0};
   counter refusals{0};
+  /// The smallest timestamp in the oldest batch that waits; 0: none waits.
+  std::atomic<std::int64_t> oldest_slot{0};
 };
 
 } // namespace bpf2graphite

@@ -26,6 +26,7 @@ struct metric_batch {
   std::shared_ptr<const std::string> lines;
   std::size_t points = 0;       // lines in it
   std::int64_t newest_slot = 0; // largest timestamp in it
+  std::int64_t oldest_slot = 0; // smallest
 };
 
 } // namespace bpf2graphite

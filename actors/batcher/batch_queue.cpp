@@ -38,6 +38,20 @@ std::uint64_t points_of(const Entries& entries) {
   return n;
 }
 
+/// The smallest time stamp of these lines; 0 without any.
+std::int64_t oldest_slot_of(std::string_view lines) {
+  std::int64_t oldest = 0;
+  while (!lines.empty()) {
+    auto line = lines.substr(0, lines.find('\n') + 1);
+    lines.remove_prefix(line.size());
+    std::int64_t slot = 0;
+    std::from_chars(line.data() + line.rfind(' ') + 1,
+                    line.data() + line.size(), slot);
+    oldest = oldest == 0 ? slot : std::min(oldest, slot);
+  }
+  return oldest;
+}
+
 /// Appends the lines with one of those time stamps; how many there are.
 std::size_t append_lines_of(std::string& out, std::string_view lines,
                             const std::vector<std::int64_t>& slots) {
@@ -118,10 +132,13 @@ void batch_queue::add(std::span<const metric> points) {
     ++taken;
     ++open_points_;
     open_newest_ = std::max(open_newest_, point.timestamp);
+    open_oldest_ = open_points_ == 1 ? point.timestamp
+                                     : std::min(open_oldest_, point.timestamp);
   }
   book();
   add_to(books_.refused, refused);
   trim();
+  note_oldest();
 }
 
 void batch_queue::close() {
@@ -131,6 +148,7 @@ void batch_queue::close() {
   for (auto& l : lines_)
     allow_resend(l, resend_bytes_per_close_);
   trim();
+  note_oldest();
 }
 
 /// Never more than a quarter of the buffer in all.
@@ -144,9 +162,9 @@ void batch_queue::seal(std::size_t bytes) {
   // A copy of the exact size: a batch may stay for hours.
   auto text = std::make_shared<const std::string>(open_, 0, bytes);
   open_.erase(0, bytes);
-  metric_batch batch{++last_id_, std::move(text),
-                     std::exchange(open_points_, 0),
-                     std::exchange(open_newest_, 0)};
+  metric_batch batch{
+    ++last_id_, std::move(text), std::exchange(open_points_, 0),
+    std::exchange(open_newest_, 0), std::exchange(open_oldest_, 0)};
   for (auto& l : lines_) {
     entry fresh;
     fresh.batch = batch;
@@ -213,6 +231,8 @@ void batch_queue::join(line& l, std::deque<entry>& entries, std::size_t first) {
     head.batch.id = std::max(head.batch.id, e.batch.id);
     head.batch.newest_slot =
       std::max(head.batch.newest_slot, e.batch.newest_slot);
+    head.batch.oldest_slot =
+      std::min(head.batch.oldest_slot, e.batch.oldest_slot);
     head.restored = head.restored || e.restored;
   }
   head.batch.lines = std::move(text);
@@ -243,6 +263,7 @@ void batch_queue::report(const delivery_report& what) {
       resend_unseen(l, what);
       break;
   }
+  note_oldest();
 }
 
 void batch_queue::accept(line& l, const delivery_report& what) {
@@ -354,6 +375,7 @@ std::vector<metric_batch> batch_queue::unsent(std::size_t destination) const {
 void batch_queue::spooled(std::size_t destination) {
   auto& l = lines_.at(destination);
   give_up(l, l.books->spooled);
+  note_oldest();
 }
 
 void batch_queue::restore(std::size_t destination,
@@ -361,6 +383,7 @@ void batch_queue::restore(std::size_t destination,
   auto& l = lines_.at(destination);
   for (auto& batch : batches) {
     batch.id = ++last_id_;
+    batch.oldest_slot = oldest_slot_of(*batch.lines);
     l.bytes += batch.lines->size();
     for (auto c : {&l.books->points, &l.books->waiting, &l.books->from_spool})
       add_to(*c, batch.points);
@@ -372,6 +395,7 @@ void batch_queue::restore(std::size_t destination,
   }
   closed_id_ = last_id_;
   trim();
+  note_oldest();
 }
 
 bool batch_queue::restored_wait(std::size_t destination) const {
@@ -384,6 +408,14 @@ void batch_queue::trim() {
   for (auto& l : lines_)
     while (l.bytes + open_.size() > bytes_max_ && drop_one(l)) {
     }
+}
+
+/// For who looks at the books.
+void batch_queue::note_oldest() {
+  for (auto& l : lines_)
+    l.books->oldest_slot.store(
+      l.waiting.empty() ? open_oldest_ : l.waiting.front().batch.oldest_slot,
+      std::memory_order_relaxed);
 }
 
 bool batch_queue::drop_one(line& l) {

@@ -146,6 +146,7 @@ private:
   void seal(std::size_t bytes);
   void join(line& l, std::deque<entry>& entries, std::size_t first);
   void trim();
+  void note_oldest();
   bool drop_one(line& l);
   void accept(line& l, const delivery_report& what);
   void mark(line& l, steady_time began);
@@ -168,6 +169,7 @@ private:
   std::string open_;
   std::size_t open_points_ = 0;
   std::int64_t open_newest_ = 0;
+  std::int64_t open_oldest_ = 0;
   std::uint64_t last_id_ = 0;   // of the newest sealed batch
   std::uint64_t closed_id_ = 0; // up to here `next` sees them
   bool finishing_ = false;

@@ -73,10 +73,10 @@ delivery_actions confirmed_delivery::wire(const wire_event& event,
       } else
         lose(sent ? "closed the connection instead of reading"
                   : "closed the idle connection",
-             sent, now, random);
+             true, now, random);
       break;
     case wire_event_kind::reset:
-      lose(event.reason, sent, now, random);
+      lose(event.reason, true, now, random);
       break;
     case wire_event_kind::failed:
       lose(event.reason, false, now, random);
@@ -266,10 +266,29 @@ void confirmed_delivery::finish_batch(steady_time now) {
   go_on(now);
 }
 
+destination_state confirmed_delivery::doing() const {
+  switch (phase_) {
+    case phase::resting:
+      break;
+    case phase::connecting:
+      return destination_state::connecting;
+    case phase::ready:
+      return destination_state::connected;
+    case phase::sending:
+      return destination_state::sending;
+    case phase::settling:
+    case phase::confirming:
+      return destination_state::confirming;
+  }
+  return destination_state::idle;
+}
+
 // -- losses -------------------------------------------------------------------
 
-void confirmed_delivery::lose(std::string reason, bool refused, steady_time now,
+void confirmed_delivery::lose(std::string reason, bool by_peer, steady_time now,
                               double random) {
+  auto connecting = phase_ == phase::connecting;
+  auto refused = by_peer && !connecting && phase_ != phase::ready;
   actions_.emplace_back(wire_close{attempts_->newest()});
   attempts_->report_loss(attempts_->began(), actions_);
   timeouts_ = 0;
@@ -278,12 +297,15 @@ void confirmed_delivery::lose(std::string reason, bool refused, steady_time now,
   ended_idle_ = phase_ == phase::ready;
   if (ended_idle_)
     idle_end_after_ = now - ready_since_;
-  else if (phase_ == phase::connecting)
+  else if (connecting)
     idle_ends_ = 0; // it was down: its end was no habit
   if (!ended_idle_)
-    attempts_->trouble(std::move(reason), now, actions_);
+    attempts_->trouble(connecting ? destination_state::unreachable
+                       : by_peer  ? destination_state::refused
+                                  : destination_state::frozen,
+                       std::move(reason), now, actions_);
   attempts_->avoid_address(now);
-  auto since = phase_ == phase::connecting ? attempts_->began() : now;
+  auto since = connecting ? attempts_->began() : now;
   phase_ = phase::resting;
   sent_.reset();
   if (refused) {

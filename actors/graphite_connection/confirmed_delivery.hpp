@@ -117,6 +117,9 @@ public:
     return batch_.has_value();
   }
 
+  /// What is being done, whatever went wrong before.
+  destination_state doing() const;
+
   /// The batch under way.
   const std::optional<metric_batch>& batch() const {
     return batch_;
@@ -174,7 +177,7 @@ private:
   void go_on(steady_time now);
   void accepted(steady_time now);
   void finish_batch(steady_time now);
-  void lose(std::string reason, bool refused, steady_time now, double random);
+  void lose(std::string reason, bool by_peer, steady_time now, double random);
   bool take_refusal();
   void prove();
   void park(const part& p);

@@ -45,8 +45,8 @@ void connection_attempts::recovered(steady_time now, delivery_actions& out) {
   trouble_.clear();
 }
 
-void connection_attempts::trouble(std::string reason, steady_time now,
-                                  delivery_actions& out) {
+void connection_attempts::trouble(destination_state kind, std::string reason,
+                                  steady_time now, delivery_actions& out) {
   if (!trouble_since_) {
     trouble_since_ = now;
     delivery_note note;
@@ -54,6 +54,7 @@ void connection_attempts::trouble(std::string reason, steady_time now,
     out.emplace_back(std::move(note));
   }
   trouble_ = std::move(reason);
+  trouble_kind_ = kind;
 }
 
 void connection_attempts::avoid_address(steady_time now) {

@@ -8,6 +8,7 @@
 // is one.
 
 #include "actors/graphite_connection/delivery_action.hpp"
+#include "actors/graphite_connection/destination_status.hpp"
 #include "actors/graphite_connection/graphite_config.hpp"
 #include "messages/ledger.hpp"
 
@@ -56,8 +57,10 @@ public:
   /// A batch was accepted: the trouble is over.
   void recovered(steady_time now, delivery_actions& out);
 
-  /// What went wrong; a note if it is the first since the last acceptance.
-  void trouble(std::string reason, steady_time now, delivery_actions& out);
+  /// What went wrong, and which of the states of trouble it is; a note if it
+  /// is the first since the last acceptance.
+  void trouble(destination_state kind, std::string reason, steady_time now,
+               delivery_actions& out);
 
   /// The address of the newest attempt failed.
   void avoid_address(steady_time now);
@@ -97,6 +100,11 @@ public:
     return trouble_;
   }
 
+  /// Its kind; none when the last try was accepted.
+  std::optional<destination_state> trouble_kind() const {
+    return trouble_since_ ? std::optional{trouble_kind_} : std::nullopt;
+  }
+
   bool valid() const {
     return address_ < bad_until_.size();
   }
@@ -119,6 +127,7 @@ private:
   bool may_mark_ = false; // accepted something since the last report of a loss
   std::optional<steady_time> trouble_since_;
   std::string trouble_;
+  destination_state trouble_kind_ = destination_state::unreachable;
 };
 
 /// "60 s", "0.25 s": for messages.

@@ -81,6 +81,11 @@ delivery_actions delivery::abandon() {
   return mode_ == mode::confirmed ? confirmed_.abandon() : streaming_.abandon();
 }
 
+destination_state delivery::standing() const {
+  return attempts_.trouble_kind().value_or(
+    mode_ == mode::confirmed ? confirmed_.doing() : streaming_.doing());
+}
+
 bool delivery::valid() const {
   for (auto& batch : backlog_)
     if (batch.lines == nullptr)

@@ -104,6 +104,9 @@ public:
     return attempts_.trouble();
   }
 
+  /// Where it stands, see destination_state.
+  destination_state standing() const;
+
   /// True when the state makes sense: a new actor may adopt it.
   bool valid() const;
 

@@ -16,6 +16,8 @@ using self_ptr =
 
 // A line that is shown in the log.
 constexpr std::size_t line_shown_max = 200;
+// Batches whose acceptance is timed.
+constexpr std::size_t taken_max = 1000;
 
 std::string time_text(std::chrono::milliseconds time) {
   auto seconds = (time.count() + 500) / 1000;
@@ -48,6 +50,48 @@ struct work {
     for (auto& action : actions)
       std::visit([this](auto& a) { run(a); }, action);
     arm();
+    show();
+  }
+
+  std::int64_t wall_seconds() const {
+    return env.wall ? std::chrono::floor<std::chrono::seconds>(
+                        env.wall().time_since_epoch())
+                        .count()
+                    : 0;
+  }
+
+  /// For `status`.
+  void show() const {
+    auto state = env.state.standing();
+    env.status.update([&](destination_view& view) {
+      if (view.state != state || view.since == 0) {
+        view.state = state;
+        view.since = wall_seconds();
+      }
+      view.reason = in_trouble(state) ? env.state.trouble() : std::string{};
+      view.streams = env.state.streams();
+    });
+  }
+
+  void took(std::uint64_t id) const {
+    // It is about the newest: the others were forgotten by a crash.
+    if (state().taken.size() == taken_max)
+      state().taken.erase(state().taken.begin());
+    state().taken.try_emplace(id, now());
+  }
+
+  void note_acceptance(std::uint64_t id) const {
+    auto at = state().taken.find(id);
+    env.status.update([&](destination_view& view) {
+      view.accepted_at = wall_seconds();
+      if (at != state().taken.end())
+        view.acceptance_ms = static_cast<std::uint64_t>(
+          std::chrono::duration_cast<std::chrono::milliseconds>(now()
+                                                                - at->second)
+            .count());
+    });
+    if (at != state().taken.end())
+      state().taken.erase(at);
   }
 
   void run(const wire_connect& a) const {
@@ -74,12 +118,15 @@ struct work {
       .then(
         [w](const metric_batch& batch) {
           w.check();
+          w.took(batch.id);
           w.run(w.env.state.offer(batch, w.now()));
         },
         [w](const caf::error& why) { w.self->quit(why); });
   }
 
   void run(const delivery_report& report) const {
+    if (report.kind == delivery_report::what::accepted)
+      note_acceptance(report.id);
     self->send(batcher, env.reports.put(report));
     if (env.reported)
       env.reported(report.kind == delivery_report::what::accepted);
@@ -248,6 +295,8 @@ struct work {
 
   void finish() const {
     state().finishing = true;
+    if (env.ends)
+      env.ends();
     self->delayed_send(self, env.flush_timeout, stop_atom_v);
     run(env.state.finish(now()));
     ask_for_the_rest();

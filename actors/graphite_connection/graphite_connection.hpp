@@ -9,6 +9,7 @@
 
 #include "actors/graphite_connection/arrival_check.hpp"
 #include "actors/graphite_connection/delivery.hpp"
+#include "actors/graphite_connection/destination_status.hpp"
 #include "actors/graphite_connection/graphite_config.hpp"
 #include "actors/graphite_connection/graphite_wire.hpp"
 #include "actors/graphite_connection/log_budget.hpp"
@@ -45,13 +46,19 @@ struct connection_environment {
   graphite_wire& wire;
   inbox<delivery_report>& reports; // the batcher's
   destination_ledger& ledger;
+  destination_status& status;
   std::function<double()> random; // in [0, 1)
   log_sink log;
   fault_hook fault; // tests only; may be empty
+  /// The wall clock.
+  std::function<wall_time()> wall{};
   /// The newest addresses, as many as before; empty: they stay what they are.
   std::function<connection_addresses()> newest{};
   /// Called with each report to the batcher; may be empty.
   std::function<void(bool accepted)> reported{};
+  /// The end has begun and all traces are over: the last moment to add points.
+  /// May be empty.
+  std::function<void()> ends{};
   /// Both or none: accepted points are read back.
   arrival_check* arrivals = nullptr;
   render_wire* render = nullptr;
@@ -68,6 +75,8 @@ struct graphite_connection_state {
   log_budget parked{5, std::chrono::seconds{60}};
   log_budget unseen{1, std::chrono::seconds{60}};
   bool render_failing = false;
+  /// When batches that are not accepted yet were taken, by their ids.
+  std::map<std::uint64_t, steady_time> taken;
 };
 
 /// `env` is lent: spawn it by a lambda that holds a reference.

@@ -270,6 +270,22 @@ void streaming_delivery::forget_connection() {
   }
 }
 
+destination_state streaming_delivery::doing() const {
+  switch (phase_) {
+    case phase::resting:
+      break;
+    case phase::connecting:
+      return destination_state::connecting;
+    case phase::standing:
+      return unacknowledged_ > 0 ? destination_state::sending
+                                 : destination_state::connected;
+    case phase::settling:
+    case phase::ending:
+      return destination_state::confirming;
+  }
+  return destination_state::idle;
+}
+
 void streaming_delivery::lose(std::string reason, bool by_peer, steady_time now,
                               double random) {
   auto stood = stands();
@@ -278,7 +294,10 @@ void streaming_delivery::lose(std::string reason, bool by_peer, steady_time now,
   actions_.emplace_back(wire_close{attempts_->newest()});
   attempts_->report_loss(stood ? alive_at_ : attempts_->began(), actions_);
   if (!window_.empty())
-    attempts_->trouble(std::move(reason), now, actions_);
+    attempts_->trouble(!stood    ? destination_state::unreachable
+                       : by_peer ? destination_state::refused
+                                 : destination_state::frozen,
+                       std::move(reason), now, actions_);
   attempts_->avoid_address(now);
   if (stood && by_peer && carried && !window_.empty()) {
     attempts_->count_refusal();

@@ -88,6 +88,9 @@ public:
     return !window_.empty();
   }
 
+  /// What is being done, whatever went wrong before.
+  destination_state doing() const;
+
   /// All that was offered is at the peer's kernel.
   bool all_acknowledged() const {
     return unacknowledged_ == 0;

@@ -36,6 +36,8 @@ status_report report_of(std::uint64_t read) {
   to.name = "localhost:2003";
   to.counts = {{"accepted", read}, {"waiting", 7}};
   to.oldest_slot = 970;
+  to.state.state = destination_state::frozen;
+  to.state.acceptance_ms = 41;
   report.destinations = {to};
   return report;
 }
@@ -53,6 +55,10 @@ TEST(OwnMetrics, CountersAreWhatTheyGainedAndStatesAsTheyAre) {
   EXPECT_EQ(25, first.at(base + "traces.cpu-lat.series"));
   EXPECT_EQ(100, first.at(base + "destinations.localhost_2003.accepted"));
   EXPECT_EQ(30, first.at(base + "destinations.localhost_2003.oldest_age_s"));
+  EXPECT_EQ(41, first.at(base + "destinations.localhost_2003.acceptance_ms"));
+  EXPECT_EQ(0, first.at(base + "destinations.localhost_2003.up"));
+  EXPECT_EQ(1, first.at(base + "states.running"));
+  EXPECT_EQ(0, first.at(base + "states.failing"));
   auto second = of(own.points(report_of(130), 30), 30);
   EXPECT_EQ(30, second.at(base + "ledger.read"));
   EXPECT_EQ(7, second.at(base + "ledger.waiting"));

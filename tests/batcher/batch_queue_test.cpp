@@ -118,6 +118,37 @@ TEST_F(BatchQueue, KnowsTheNewestSlotOfEachBatch) {
   EXPECT_EQ(queue.next(0, false)->newest_slot, 15);
 }
 
+TEST_F(BatchQueue, TellsTheOldestSlotThatWaits) {
+  auto queue = make(1 << 20, 0s, 1 << 20, 100, 1 << 20);
+  EXPECT_EQ(first.oldest_slot, 0);
+  queue.add(points({"a"}, 45));
+  queue.add(points({"a"}, 30));
+  EXPECT_EQ(first.oldest_slot, 30) << "the open batch waits, too";
+  queue.close();
+  queue.add(points({"b"}, 60));
+  queue.close();
+  queue.add(points({"c"}, 75));
+  auto batch = queue.next(0, true); // both that are closed, joined
+  EXPECT_EQ(batch->oldest_slot, 30);
+  EXPECT_EQ(first.oldest_slot, 30);
+  accept(queue, batch->id);
+  EXPECT_EQ(first.oldest_slot, 75);
+  EXPECT_EQ(second.oldest_slot, 30) << "of another destination";
+  queue.close();
+  accept(queue, queue.next(0, false)->id);
+  EXPECT_EQ(first.oldest_slot, 0);
+}
+
+TEST_F(BatchQueue, TellsTheOldestSlotOfTheDaemonBefore) {
+  auto queue = make();
+  metric_batch batch;
+  batch.lines = std::make_shared<const std::string>("a 1 40\nb 2 25\n");
+  batch.points = 2;
+  batch.newest_slot = 40;
+  queue.restore(0, {batch});
+  EXPECT_EQ(first.oldest_slot, 25);
+}
+
 TEST_F(BatchQueue, GivesEachBatchOnceUnlessAskedAfresh) {
   auto queue = make();
   queue.add(points({"a"}));

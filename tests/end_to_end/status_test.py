@@ -5,6 +5,7 @@ own metrics; and that whoever asks, however often, delays nothing."""
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -103,6 +104,31 @@ class Status(scenario.Scenario):
         self.assertEqual(69, gone.returncode)
         self.assertIn("no daemon runs", gone.stderr)
 
+    def test_status_tells_where_a_destination_stands(self):
+        self.start(traces=1)
+
+        def here():
+            return self.status()["destinations"][0]
+        well = ("idle", "connecting", "connected", "sending", "confirming")
+        self.assertIn(here()["state"], well)
+        self.assertEqual("", here()["reason"])
+        self.assertLess(time.time() - here()["accepted_at"], 60)
+        self.receiver.refuse()
+        scenario.wait_until(lambda: here()["state"] == "unreachable", 20,
+                            "nobody listens")
+        away = here()
+        self.assertIn("refused", away["reason"])
+        self.assertGreater(away["oldest_slot"], 0)
+        self.assertLessEqual(away["oldest_slot"], time.time())
+        text = self.ours("status").stdout
+        self.assertRegex(text, r"(?m)^127\.0\.0\.1:\d+ +unreachable ")
+        self.assertRegex(text, r"(?m)^127\.0\.0\.1:\d+, for \d+s: .*refused")
+        self.receiver.listen()
+        scenario.wait_until(lambda: here()["state"] in well, 30,
+                            "it is accepted again")
+        self.assertGreater(here()["accepted_at"], away["accepted_at"])
+        self.finish()
+
     def test_tap_shows_the_lines_as_they_leave(self):
         self.start()
         tap = subprocess.Popen(
@@ -180,8 +206,11 @@ class Status(scenario.Scenario):
         self.assertEqual({}, self.receiver.conflicts())
         told = self.receiver.sums()
         books = self.daemon.ledger()
-        # The last interval is not told any more: it is in the log.
-        self.assertLessEqual(told[base + "ledger.read"], books["read"])
+        # The last interval, which was cut short, is told, too.
+        self.assertEqual(books["read"], told[base + "ledger.read"])
+        self.assertEqual({1}, {line.value for line in self.receiver.taken()
+                               if re.search("destinations.*[.]up$",
+                                            line.path)})
         self.assertGreater(told[base + "process.rss_kb"], 1000)
         self.assertEqual({1}, {line.value for line in self.receiver.taken()
                                if line.path == base + "traces.t0.up"})

@@ -336,6 +336,32 @@ TEST_F(Delivery, SpeaksOfTroubleOnceAndOfItsEnd) {
   EXPECT_FALSE(d->trouble_since());
 }
 
+TEST_F(Delivery, TellsWhereItStands) {
+  using state = destination_state;
+  begin();
+  EXPECT_EQ(d->standing(), state::idle);
+  offer();
+  EXPECT_EQ(d->standing(), state::connecting);
+  event(kind::failed, 0, false, "nobody listens");
+  EXPECT_EQ(d->standing(), state::unreachable);
+  wait(5s);
+  EXPECT_EQ(d->standing(), state::unreachable) << "until one is accepted";
+  event(kind::connected);
+  event(kind::reset, 0, false, "reset");
+  EXPECT_EQ(d->standing(), state::refused);
+  wait(5s);
+  event(kind::connected);
+  event(kind::failed, 0, false, "takes no bytes");
+  EXPECT_EQ(d->standing(), state::frozen);
+  wait(5s);
+  accept();
+  EXPECT_EQ(d->standing(), state::connecting) << "ahead";
+  event(kind::connected);
+  EXPECT_EQ(d->standing(), state::connected);
+  offer(2);
+  EXPECT_EQ(d->standing(), state::sending);
+}
+
 // -- losses of what was accepted ----------------------------------------------
 
 TEST_F(Delivery, ReportsALossWhenTheIdleConnectionEnds) {

@@ -75,6 +75,7 @@ protected:
                                   {}};
   fake_wire wire;
   delivery state{graphite_config{}, 0, 1, "probe", books};
+  destination_status status;
   connection_environment env{"carbon:2003",
                              0,
                              {{"carbon", 2003}},
@@ -84,6 +85,7 @@ protected:
                              wire,
                              reports,
                              books,
+                             status,
                              [] { return 0.5; },
                              sink,
                              [this](const char*, const std::string&) {
