@@ -172,7 +172,7 @@ const schema_row rows[] = {
   {{"status", "runtime-directory", kind::text, "\"/run/bpf2graphite\"", 0, 0,
     {}, rule::folder},
    [](target t) { return config_field{&t.all->status.runtime_directory}; }},
-  {{"status", "listen", kind::text, "\"\"", 0, 0, {}, rule::listen, false, "*"},
+  {{"status", "listen", kind::text, "\"\"", 0, 0, {}, rule::listen, false},
    [](target t) { return config_field{&t.all->status.listen}; }},
 
   // -- log

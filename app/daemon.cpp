@@ -2,12 +2,16 @@
 
 #include "app/fault_injection.hpp"
 #include "app/heartbeat.hpp"
+#include "app/history_json.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/reload.hpp"
 #include "app/self_report.hpp"
 #include "app/service_notifier.hpp"
 #include "app/startup.hpp"
+#include "app/status_page/prometheus_text.hpp"
+#include "app/status_page/readiness.hpp"
+#include "app/status_page/status_page.hpp"
 #include "app/status_server.hpp"
 #include "app/stdout_wire.hpp"
 #include "app/topology.hpp"
@@ -175,9 +179,19 @@ status_report measured(status_report report, wall_time began) {
 }
 
 std::string made_document(status_document which, const topology& tree,
-                          wall_time began) {
-  return to_json(
-    measured(tree.report(which == status_document::history), began), true);
+                          const status_page& page, wall_time began) {
+  if (which == status_document::readiness)
+    return readiness_of(tree.report(false)).text;
+  auto report = measured(tree.report(which == status_document::history), began);
+  report.page = page.report();
+  switch (which) {
+    case status_document::metrics:
+      return prometheus_text(report);
+    case status_document::page:
+      return to_json(report, report_readers::network);
+    default:
+      return to_json(report, report_readers::local);
+  }
 }
 
 } // namespace
@@ -287,6 +301,29 @@ int run_daemon(const config& settings, file_access& files, logger& log,
     }};
     actors_of = &tree;
 
+    status_page* page_of = nullptr;
+    status_documents documents{[&](status_document which) {
+      return made_document(which, tree, *page_of, began);
+    }};
+    status_page page{
+      {.io = io.io(),
+       .text =
+         [&](page_document which) {
+           return documents.get(
+             which == page_document::metrics ? status_document::metrics
+             : which == page_document::ready ? status_document::readiness
+                                             : status_document::page);
+         },
+       .heatmap = [&](const std::string& trace,
+                      std::int64_t since) -> std::optional<std::string> {
+         auto history = tree.history_of(trace);
+         if (!history)
+           return std::nullopt;
+         return heatmap_json(trace, *history, since);
+       },
+       .log = log.sink()}};
+    page_of = &page;
+
     asio::signal_set signals{io.io(), SIGTERM, SIGINT, SIGHUP};
     int stops = 0;
     reloader reloads{
@@ -297,6 +334,8 @@ int run_daemon(const config& settings, file_access& files, logger& log,
          [&](const reload_plan& plan, std::function<void()> done) {
            log.set_level(plan.in_force.log.level);
            tree.reload(plan, std::move(done));
+           if (mode.own_runtime)
+             page.listen(plan.in_force.status.listen);
          },
        .begins = [&] { notifier.tell_reloading(); },
        .ends =
@@ -322,6 +361,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
                     "stopping each bpftrace, sending what is left");
       log.write(log_level::info, "stopping", log_event::stopping);
       self_of->stop();
+      page.stop();
       tree.stop();
     };
     std::function<void()> listen = [&] {
@@ -384,9 +424,6 @@ int run_daemon(const config& settings, file_access& files, logger& log,
       };
       look();
     }
-    status_documents documents{[&](status_document which) {
-      return made_document(which, tree, began);
-    }};
     status_server answers{{.io = io.io(),
                            .path = folder + "/status.sock",
                            .documents = documents,
@@ -395,6 +432,8 @@ int run_daemon(const config& settings, file_access& files, logger& log,
     if (mode.own_runtime)
       if (auto error = answers.start())
         log.write(log_level::warning, *error);
+    if (mode.own_runtime)
+      page.listen(settings.status.listen);
     tree.start([&](const std::string& reason) {
       asio::post(io.io(), [&, reason] {
         if (stops == 0) {

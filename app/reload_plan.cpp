@@ -16,7 +16,7 @@ namespace {
 /// Keys for all traces together that a running daemon takes over; server, port
 /// and destinations are looked at as what follows from them. Every other key
 /// that differs is named.
-constexpr std::array<std::string_view, 11> taken_over{
+constexpr std::array<std::string_view, 12> taken_over{
   ".trace-files",          // its traces are compared
   "naming.host",           // part of each trace
   "naming.host-dots",      //
@@ -27,7 +27,8 @@ constexpr std::array<std::string_view, 11> taken_over{
   "slots.grace",           // part of each trace
   "bpftrace.stop-timeout", // likewise
   "limits.max-series-total",
-  "log.level"};
+  "log.level",
+  "status.listen"};
 
 /// Traces are compared with these in mind, see `as_one`.
 constexpr std::array<std::string_view, 2> of_each_trace{

@@ -39,6 +39,13 @@ struct destination_report {
   std::int64_t oldest_slot = 0; // waiting; 0: nothing waits
 };
 
+/// The status page itself.
+struct page_report {
+  std::string listen;  // status.listen; empty: there is none
+  std::string trouble; // why nobody can be served
+  std::vector<named_count> counts;
+};
+
 struct status_report {
   std::string version;
   std::string host;
@@ -54,10 +61,15 @@ struct status_report {
   std::vector<destination_report> destinations;
   /// Sums over all traces and destinations, and what belongs to none.
   std::vector<named_count> ledger;
+  page_report page;
 };
 
-/// One JSON document, one line. `last_words`: what bpftrace wrote to stderr
-/// goes with it (never over TCP).
-std::string to_json(const status_report& report, bool last_words);
+enum class report_readers {
+  local,   // of the unix socket: with what bpftrace wrote to stderr
+  network, // without a word of that, and without counters that are zero
+};
+
+/// One JSON document, one line.
+std::string to_json(const status_report& report, report_readers readers);
 
 } // namespace bpf2graphite

@@ -932,6 +932,12 @@ status_report topology::report(bool history) const {
   return out;
 }
 
+std::optional<std::vector<map_history>>
+topology::history_of(const std::string& trace) const {
+  const auto* unit = find(trace);
+  return unit == nullptr ? std::nullopt : std::optional{unit->history.read()};
+}
+
 void topology::add_points(std::vector<metric> points) {
   std::lock_guard guard{mutex_};
   const auto& [supervisor, batcher] = traces_supervisor_;

@@ -34,6 +34,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -109,6 +110,11 @@ public:
   /// last slots of each trace's histograms, too. What it says of the machine
   /// (version, times, costs) is left to the caller.
   status_report report(bool history) const;
+
+  /// The last slots of one trace's histograms; none when there is no such
+  /// trace. io thread.
+  std::optional<std::vector<map_history>>
+  history_of(const std::string& trace) const;
 
   /// Our own metrics, into the open batch. What comes before the batcher is
   /// there is left out. Any thread.

@@ -35,6 +35,7 @@ struct trace_view {
   std::uint64_t life = 0;
   std::string version;    // of bpftrace; empty: not known
   std::string reason;     // why it failed, or ended the last time
+  std::string cause;      // the same without what bpftrace itself said
   std::string last_words; // of the last process that ended: raw, at most 4 KiB
 };
 

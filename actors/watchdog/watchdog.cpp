@@ -29,15 +29,17 @@ bool under_way(const watchdog_environment& env) {
   return env.memory.life != env.memory.ended;
 }
 
-void show(watchdog_environment& env, trace_state state,
-          std::string reason = {}) {
+void show(watchdog_environment& env, trace_state state, std::string reason = {},
+          std::string cause = {}) {
   env.status.update([&](trace_view& view) {
     view.state = state;
     view.life = env.memory.life;
     if (state != trace_state::running)
       view.pid = 0;
-    if (!reason.empty())
+    if (!reason.empty()) {
+      view.cause = cause.empty() ? reason : std::move(cause);
       view.reason = std::move(reason);
+    }
   });
   if (env.changed)
     env.changed();
@@ -80,7 +82,7 @@ void put_down(self_ptr self, watchdog_environment& env,
               const std::string& why) {
   env.memory.putting_down = true;
   env.log(log_level::warning, why);
-  env.status.update([&](trace_view& view) { view.reason = why; });
+  env.status.update([&](trace_view& view) { view.reason = view.cause = why; });
   begin_stop(self, env);
 }
 
@@ -152,6 +154,7 @@ void decide(self_ptr self, watchdog_environment& env, life_end how,
   auto now = self->clock().now();
   auto decision = memory.policy.ended(now, how, env.random());
   auto text = "bpftrace: " + describe_end(end);
+  auto cause = text;
   if (auto said = own_reason(end.last_words); !said.empty())
     text += ": " + said;
   memory.given_up = !decision.delay;
@@ -159,7 +162,7 @@ void decide(self_ptr self, watchdog_environment& env, life_end how,
        decision.failing ? trace_state::failing
        : decision.delay ? trace_state::starting
                         : trace_state::stopped,
-       text);
+       text, cause);
   if (decision.delay) {
     env.ledger.restarts.fetch_add(1, std::memory_order_relaxed);
     memory.next_start = now + *decision.delay;

@@ -414,7 +414,6 @@ std::vector<std::string> not_yet_lines() {
     {{"graphite", "destinations"}, "[\"a:1\", \"b:2\"]"},
     {{"bpftrace", "output-budget"}, "\"1MiB\""},
     {{"bpftrace", "expect-output-within"}, "5s"},
-    {{"status", "listen"}, "\"127.0.0.1:9126\""},
   };
   std::vector<std::string> lines;
   for (const auto& row : config_schema()) {

@@ -26,7 +26,12 @@ status_report report() {
      .rows_left_out = 0}};
   out.traces = {trace};
   out.destinations = {{.name = "g:2003",
-                       .state = {},
+                       .state = {.state = destination_state::frozen,
+                                 .reason = "takes no bytes",
+                                 .streams = false,
+                                 .since = 20,
+                                 .accepted_at = 10,
+                                 .acceptance_ms = 300},
                        .counts = {{"waiting", 2}},
                        .oldest_slot = 0}};
   out.ledger = {{"read", 7}, {"waiting", 2}};
@@ -34,7 +39,7 @@ status_report report() {
 }
 
 TEST(StatusReport, IsAJsonDocument) {
-  auto text = to_json(report(), true);
+  auto text = to_json(report(), report_readers::local);
   EXPECT_EQ(text.size() - 1, text.find('\n')) << "one line";
   auto document = json::parse(text);
   EXPECT_EQ("a\xEF\xBF\xBDz", document.at("host").as_string());
@@ -43,13 +48,23 @@ TEST(StatusReport, IsAJsonDocument) {
   EXPECT_EQ(18'446'744'073'709'551'615U,
             trace.at("counts").at("read").as_uint64());
   EXPECT_EQ("no \"luck\"\n", trace.at("last_words").as_string());
+  const auto& to = document.at("destinations").at(0);
+  EXPECT_EQ("frozen", to.at("state").as_string());
+  EXPECT_EQ("takes no bytes", to.at("reason").as_string());
+  EXPECT_EQ(10, to.at("accepted_at").as_int64());
   const auto& map = trace.at("history").at(0);
   EXPECT_EQ(json::parse("[[null,-1],[4,7]]"), map.at("rows"));
   EXPECT_EQ(json::parse(R"([{"slot":15,"counts":[[1,9]]}])"), map.at("slots"));
 }
 
 TEST(StatusReport, KeepsWhatBpftraceSaidFromThePublic) {
-  EXPECT_EQ(std::string::npos, to_json(report(), false).find("luck"));
+  auto told = report();
+  told.traces[0].state.reason = "bpftrace: exit status 1: no luck";
+  told.traces[0].state.cause = "bpftrace: exit status 1";
+  auto text = to_json(told, report_readers::network);
+  EXPECT_EQ(std::string::npos, text.find("luck"));
+  EXPECT_EQ("bpftrace: exit status 1",
+            json::parse(text).at("traces").at(0).at("reason").as_string());
 }
 
 } // namespace
