@@ -1,5 +1,6 @@
 #include "app/daemon.hpp"
 
+#include "app/actor_scheduler.hpp"
 #include "app/fault_injection.hpp"
 #include "app/heartbeat.hpp"
 #include "app/history_json.hpp"
@@ -47,12 +48,16 @@ namespace asio = boost::asio;
 /// A log that takes nothing does not hold up an end that has to be at once.
 constexpr std::chrono::milliseconds log_patience{100};
 
-/// CAF with the scheduler that does not poll, one thread for all actors, and
-/// what `caf { }` says on top.
+/// CAF as `caf { }` says. Whoever names a number of threads there gets CAF's
+/// pool, with the policy that does not poll.
 struct actor_config : caf::actor_system_config {
   actor_config() {
     set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{1});
+  }
+
+  bool wants_threads() const {
+    return static_cast<bool>(
+      caf::get_if<std::size_t>(this, "scheduler.max-threads"));
   }
 };
 
@@ -234,6 +239,8 @@ int run_daemon(const config& settings, file_access& files, logger& log,
   int status = exit_code::ok;
   {
     io_thread io{settings.read_delay, settings.starts_at_once};
+    if (!actor_settings.wants_threads())
+      run_actors_on(io.io(), actor_settings);
     caf::actor_system actors{actor_settings};
     // An actor that is stuck must not hold up the end: the books are written
     // before.
