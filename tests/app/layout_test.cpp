@@ -15,12 +15,12 @@ const fs::path root{BPF2GRAPHITE_SOURCE_DIR};
 /// The edges and the files of app/ that may use CAF, Asio or processes.
 bool may_use_actors(const fs::path& file) {
   static const std::set<std::string> edges{
-    "bpftrace_process", "child",         "pipe_poller",   "process_port",
-    "program_versions", "start_turns",   "name_lookup",   "graphite_socket",
-    "supervisor",       "shell",         "io_thread",     "topology",
-    "daemon",           "stdout_wire",   "deep_check",    "reload",
-    "heartbeat",        "line_tap",      "status_server", "fault_injection",
-    "self_report",      "render_reader", "record"};
+    "bpftrace_process", "child",       "pipe_poller",   "process_port",
+    "program_versions", "start_turns", "name_lookup",   "graphite_socket",
+    "supervisor",       "shell",       "io_thread",     "topology",
+    "daemon",           "stdout_wire", "deep_check",    "reload",
+    "actor_scheduler",  "heartbeat",   "line_tap",      "status_server",
+    "fault_injection",  "self_report", "render_reader", "record"};
   auto stem = file.stem().string();
   return edges.count(stem) != 0 || stem == file.parent_path().filename();
 }
