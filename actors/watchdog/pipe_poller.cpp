@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -104,9 +105,19 @@ pipe_poller::turn pipe_poller::read_once(int fd) {
     return turn::over;
   }
   auto size = static_cast<std::size_t>(got);
-  found->second.read += size;
+  note_read(found->second, size);
   sink->take({scratch_->data(), size});
   return size == wanted ? turn::more : turn::some;
+}
+
+void pipe_poller::note_read(entry& pipe, std::size_t size) {
+  if (std::exchange(pipe.read_in, pause_) != pause_)
+    pipe.read = 0;
+  pipe.read += size;
+  if (pipe.read < fullest_)
+    return;
+  fullest_ = pipe.read;
+  fullest_capacity_ = pipe.capacity;
 }
 
 bool pipe_poller::put_in_set(int fd, entry& pipe) {
@@ -136,6 +147,7 @@ void pipe_poller::arm() {
     wait_a_little();
     return;
   }
+  armed_at_ = std::chrono::steady_clock::now();
   watch_.async_wait(
     boost::asio::posix::stream_descriptor::wait_read,
     [this, alive = std::weak_ptr{alive_}](boost::system::error_code error) {
@@ -152,6 +164,7 @@ void pipe_poller::disarm() {
 void pipe_poller::on_ready() {
   disarm();
   busy_ = true;
+  crowded_ = std::chrono::steady_clock::now() - armed_at_ < pace_.delay();
   if (some_urgent())
     read_round();
   else
@@ -182,17 +195,29 @@ bool pipe_poller::some_urgent() const {
   return false;
 }
 
-/// A turn for each pipe that is ready; again, after others on the io thread
-/// had theirs, until none is.
+/// A turn for each pipe that is ready and was not drained in this pause; again,
+/// after others on the io thread had theirs, until there is none. The set gives
+/// those that wait longest first.
 void pipe_poller::read_round() {
   std::array<epoll_event, events_max> events;
   auto count = ::epoll_wait(epoll_, events.data(), events_max, 0);
-  if (count <= 0)
-    return end_pause();
-  for (int i = 0; i < count; ++i)
-    read_once(events[static_cast<std::size_t>(i)].data.fd);
+  auto any = false;
+  for (int i = 0; i < count; ++i) {
+    auto fd = events[static_cast<std::size_t>(i)].data.fd;
+    auto found = pipes_.find(fd);
+    if (found == pipes_.end() || found->second.drained == pause_)
+      continue;
+    any = true;
+    auto got = read_once(fd);
+    if (got == turn::more || got == turn::over)
+      continue;
+    if (found = pipes_.find(fd); found != pipes_.end())
+      found->second.drained = pause_;
+  }
   if (!busy_)
     return; // the last pipe has gone
+  if (!any)
+    return end_pause();
   boost::asio::post(io_, [this, alive = std::weak_ptr{alive_}] {
     if (!alive.expired() && busy_)
       read_round();
@@ -200,16 +225,12 @@ void pipe_poller::read_round() {
 }
 
 void pipe_poller::end_pause() {
-  std::size_t fullest = 0;
-  std::size_t capacity = turn_bytes_max;
-  for (auto& [fd, pipe] : pipes_) {
-    auto read = std::exchange(pipe.read, 0);
-    if (read < fullest)
-      continue;
-    fullest = read;
-    capacity = pipe.capacity;
-  }
-  pace_.drained(fullest, capacity);
+  auto nothing = fullest_ == 0;
+  pace_.drained(std::exchange(fullest_, 0), fullest_capacity_);
+  ++pause_;
+  crowded_ = crowded_ && !nothing;
+  if (crowded_)
+    return wait_a_little();
   busy_ = false;
   arm();
 }

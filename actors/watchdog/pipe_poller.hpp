@@ -3,7 +3,13 @@
 // on that one only: one by one in Asio each small write wakes us (399 context
 // switches in 4 s for one child that writes every 10 ms). After the first
 // readiness Asio forgets even that one, until the read delay is over and all
-// ready pipes are drained. While nothing is readable no timer runs.
+// ready pipes are drained. When the next one is ready sooner than a read delay
+// after that, as with many children, waiting for readiness would only be a
+// second wake-up: then the timer alone goes on, until it finds nothing. While
+// nothing is readable no timer runs.
+//
+// A pipe is drained when a read gives less than was asked for: what is written
+// meanwhile waits for the next delay, or a busy child would be read in crumbs.
 //
 // io thread only, all of it.
 
@@ -16,6 +22,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -77,8 +84,10 @@ private:
   struct entry {
     pipe_sink* sink = nullptr;
     std::size_t capacity = turn_bytes_max;
-    std::size_t read = 0; // since the last pause
-    bool in_set = false;  // false: left alone
+    std::size_t read = 0;      // in this pause
+    std::uint64_t read_in = 0; // ... whose number this is
+    std::uint64_t drained = 0; // the pause in which a read came back short
+    bool in_set = false;       // false: left alone
   };
   enum class turn {
     more,  // all that was asked for
@@ -88,6 +97,7 @@ private:
   };
 
   turn read_once(int fd);
+  void note_read(entry& pipe, std::size_t size);
   bool put_in_set(int fd, entry& pipe);
   void take_out(int fd, entry& pipe);
   void arm();
@@ -107,6 +117,13 @@ private:
   std::unique_ptr<std::array<char, turn_bytes_max>> scratch_;
   /// Between the first readiness and the last byte: Asio does not watch.
   bool busy_ = false;
+  /// Pipes are ready one after the other, less than a delay apart.
+  bool crowded_ = false;
+  std::chrono::steady_clock::time_point armed_at_{};
+  // Of the pause under way: its number, and the pipe that gave most.
+  std::uint64_t pause_ = 1;
+  std::size_t fullest_ = 0;
+  std::size_t fullest_capacity_ = turn_bytes_max;
   /// Handlers that were posted look at it before they touch us.
   std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
