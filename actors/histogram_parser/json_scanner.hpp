@@ -22,6 +22,7 @@
 //             a field called count, events or probes
 //   space   = { " " | TAB | NL | CR }, before and behind all of these
 
+#include "actors/histogram_parser/hist_row_text.hpp"
 #include "messages/snapshot.hpp"
 
 #include <bit>
@@ -121,6 +122,14 @@ public:
         || std::memcmp(at_, expected, size) != 0)
       return false;
     at_ += size;
+    return true;
+  }
+
+  /// The bytes of a row of hist(), up to its count.
+  bool text(const hist_row_text& row) {
+    if (!row.begins(at_, static_cast<std::size_t>(end_ - at_)))
+      return false;
+    at_ += row.size;
     return true;
   }
 

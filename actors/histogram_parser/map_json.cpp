@@ -1,5 +1,6 @@
 #include "actors/histogram_parser/map_json.hpp"
 
+#include "actors/histogram_parser/hist_row_text.hpp"
 #include "actors/histogram_parser/json_scanner.hpp"
 #include "actors/histogram_parser/key_parts.hpp"
 #include "actors/histogram_parser/printf_metrics.hpp"
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -455,31 +457,60 @@ private:
       return false;
     if (in.byte(']'))
       return true;
+    // The row that is expected next; behind the last one: none is.
+    auto known = json_hist_rows().begin() + first_row_;
+    const auto end = json_hist_rows().end();
     do {
       auto& row = rows_.emplace_back();
-      std::uint64_t low;
-      std::uint64_t high;
-      auto start = in.position();
-      constexpr auto most =
-        static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-      if (in.literal("{\"min\": ") && in.natural(low)
-          && in.literal(", \"max\": ") && in.natural(high) && low <= high
-          && high <= most) {
-        row.min = static_cast<std::int64_t>(low);
-        row.max = static_cast<std::int64_t>(high);
+      if (known != end && in.text(*known)) {
+        row.min = known->min;
+        row.max = known->max;
+        ++known;
+      } else if (fixed_bounds(in, row)) {
+        known = row_behind(row);
       } else {
-        in.move_to(start);
-        if (!fixed_bounds(in, row))
-          return false;
+        return false;
       }
-      if (!in.literal(", \"count\": ") || !in.count(row.count) || !in.byte('}'))
+      if (!in.count(row.count) || !in.byte('}'))
         return false;
     } while (in.byte(',') && (in.byte(' ') || true));
+    if (const auto& first = rows_.front(); first.min && *first.min >= 0)
+      first_row_ = static_cast<std::ptrdiff_t>(
+        std::bit_width(static_cast<std::uint64_t>(*first.min)));
     return in.byte(']');
   }
 
-  // Rows with one bound only, with quotes, or of 32 bits.
+  /// The row of hist() behind this one, if it is one itself.
+  static hist_row_texts::const_iterator row_behind(const bucket& row) {
+    const auto& all = json_hist_rows();
+    if (!row.max || *row.max < -1)
+      return all.end();
+    // [2^62, 2^63) is the last one.
+    auto at = std::bit_width(static_cast<std::uint64_t>(*row.max + 1));
+    return all.begin() + std::min<std::ptrdiff_t>(at, all.size());
+  }
+
+  /// The bounds of a row, whatever they are, up to its count.
   bool fixed_bounds(json_scanner& in, bucket& row) {
+    std::uint64_t low;
+    std::uint64_t high;
+    auto start = in.position();
+    constexpr auto most =
+      static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    if (in.literal("{\"min\": ") && in.natural(low) && in.literal(", \"max\": ")
+        && in.natural(high) && low <= high && high <= most) {
+      row.min = static_cast<std::int64_t>(low);
+      row.max = static_cast<std::int64_t>(high);
+    } else {
+      in.move_to(start);
+      if (!odd_bounds(in, row))
+        return false;
+    }
+    return in.literal(", \"count\": ");
+  }
+
+  // Rows with one bound only, with quotes, or of 32 bits.
+  bool odd_bounds(json_scanner& in, bucket& row) {
     std::optional<exact> low;
     std::optional<exact> high;
     if (in.literal("{\"min\": ")) {
@@ -1214,6 +1245,7 @@ private:
   unsigned blank_lines_ = 0; // just before
   std::map<std::string, map_state, std::less<>> states_;
   std::string speech_; // what printf has begun and not ended with a line end
+  std::ptrdiff_t first_row_ = 0; // of hist(): where its last print began
   // Kept for their memory only:
   draft draft_;
   std::vector<bucket> rows_;

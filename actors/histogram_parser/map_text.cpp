@@ -1,6 +1,6 @@
 #include "actors/histogram_parser/map_text.hpp"
 
-#include "actors/histogram_parser/bucket_label.hpp"
+#include "actors/histogram_parser/bar_line.hpp"
 #include "actors/histogram_parser/key_parts.hpp"
 #include "actors/histogram_parser/printf_metrics.hpp"
 
@@ -19,7 +19,6 @@ namespace {
 using view = std::string_view;
 constexpr std::size_t npos = view::npos;
 
-constexpr std::size_t bar_columns = 52;   // of a histogram row
 constexpr std::size_t graph_columns = 53; // of a tseries row
 constexpr std::size_t bar_bytes = 80;     // of a whole such row, about
 constexpr std::size_t point_bytes = 72;
@@ -85,54 +84,6 @@ bool read_stats(view text, stats_value& stats) {
          && take_integer(text, ", .average = ", stats.count)
          && take_integer(text, ", .total = ", stats.average)
          && take_integer(text, " }", stats.total) && text.empty();
-}
-
-constexpr view full_bar =
-  "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
-constexpr view empty_bar =
-  "                                                    ";
-static_assert(full_bar.size() == bar_columns);
-static_assert(empty_bar.size() == bar_columns);
-
-/// All of `line` as a row of a histogram.
-bool read_bar(view line, bucket& row) {
-  constexpr std::size_t frame = bar_columns + 3; // " |", the bar, "|"
-  if (line.size() < frame + 4 || line.back() != '|' || line[0] > '['
-      || (line[0] != '[' && line[0] != '('))
-    return false;
-  std::size_t at = line.size() - frame;
-  if (line[at] != ' ' || line[at + 1] != '|')
-    return false;
-  bucket_bounds bounds;
-  std::size_t from = parse_bucket_label(line.substr(0, at), bounds);
-  if (from == 0)
-    return false;
-  while (from < at && line[from] == ' ')
-    ++from;
-  if (from == at || at - from > 20)
-    return false;
-  constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t count = 0;
-  for (; from < at; ++from) {
-    if (!is_digit(line[from]))
-      return false;
-    auto digit = static_cast<std::uint64_t>(line[from] - '0');
-    if (count > (most - digit) / 10)
-      return false;
-    count = count * 10 + digit;
-  }
-  const char* bar = line.data() + at + 2;
-  const void* end = std::memchr(bar, ' ', bar_columns);
-  std::size_t filled =
-    end ? static_cast<std::size_t>(static_cast<const char*>(end) - bar)
-        : bar_columns;
-  if (std::memcmp(bar, full_bar.data(), filled) != 0
-      || std::memcmp(bar + filled, empty_bar.data(), bar_columns - filled) != 0)
-    return false;
-  row.min = bounds.min;
-  row.max = bounds.max;
-  row.count = count;
-  return true;
 }
 
 /// 0: no width, an end is open. At most 2^63.
@@ -1093,6 +1044,8 @@ private:
       believe_head();
       where_ = place::bars;
       rows_.clear();
+      next_power_ = first_power_;
+      follows_ = true;
       return in_bars(text);
     }
     if (text.empty()) {
@@ -1205,8 +1158,16 @@ private:
 
   void in_bars(view text) {
     bucket row;
-    if (!text.empty() && read_bar(text, row)) {
-      if (rows_.size() < rows_max && joins(rows_, row))
+    bool expected = read_hist_bar(text, next_power_, row);
+    if (expected || (!text.empty() && read_bar(text, row))) {
+      auto power = expected ? next_power_ : power_of(row);
+      if (rows_.empty() && power != no_power)
+        first_power_ = power;
+      next_power_ = power == no_power ? no_power : power + 1;
+      // One power behind the other needs no second look.
+      follows_ = (expected && follows_)
+                 || (rows_.size() < rows_max && joins(rows_, row));
+      if (follows_)
         rows_.push_back(row);
       else
         ++counts_.rejected;
@@ -1739,6 +1700,11 @@ private:
   std::size_t doubtful_bytes_ = 0; // ... with this much of key_text_ as its key
 
   std::vector<bucket> rows_;
+  // The power of two that begins the row which is expected next, and began the
+  // last histogram; whether the row before was taken into rows_.
+  std::size_t next_power_ = no_power;
+  std::size_t first_power_ = 0;
+  bool follows_ = false;
   std::vector<tseries_value> points_;
   int series_step_ = 0;
   std::string frames_;

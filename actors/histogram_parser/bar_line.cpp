@@ -1,0 +1,200 @@
+#include "actors/histogram_parser/bar_line.hpp"
+
+#include "actors/histogram_parser/bucket_label.hpp"
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+
+namespace bpf2graphite {
+namespace {
+
+using view = std::string_view;
+
+constexpr std::size_t bar_columns = 52;
+constexpr std::size_t frame = bar_columns + 3; // " |", the bar, "|"
+
+/// Each bar is a part of it, of 52 columns: "@"s, then spaces.
+constexpr view all_bars =
+  "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@"
+  "                                                    ";
+static_assert(all_bars.size() == 2 * bar_columns);
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+std::uint64_t eight(const char* at) {
+  std::uint64_t bytes;
+  std::memcpy(&bytes, at, sizeof bytes);
+  return bytes;
+}
+
+constexpr std::uint64_t eight_times(char c) {
+  return std::uint64_t{0x0101010101010101} * static_cast<unsigned char>(c);
+}
+
+/// The 52 columns at `bar`. Without a branch on what they are: where the "@"s
+/// end cannot be predicted. "@" alone has the bit 0x40, and that many of them
+/// stand in front, or the columns differ from the bar of that length.
+bool is_bar(const char* bar) {
+  static_assert(bar_columns == 6 * 8 + 4);
+  std::uint64_t filled = 0;
+  for (std::size_t at = 0; at < 48; at += 8)
+    filled +=
+      (((eight(bar + at) >> 6) & eight_times(1)) * eight_times(1)) >> 56;
+  auto last = eight(bar + 44) >> 32; // the last four
+  filled += (((last >> 6) & eight_times(1)) * eight_times(1)) >> 56;
+  if (filled > bar_columns)
+    return false;
+  const char* wanted = all_bars.data() + bar_columns - filled;
+  std::uint64_t different = eight(bar + 44) ^ eight(wanted + 44);
+  for (std::size_t at = 0; at < 48; at += 8)
+    different |= eight(bar + at) ^ eight(wanted + at);
+  return different == 0;
+}
+
+bool are_spaces(view text) {
+  if (text.size() < 8)
+    return text.find_first_not_of(' ') == view::npos;
+  auto different = eight(text.data() + text.size() - 8) ^ eight_times(' ');
+  for (std::size_t at = 0; at + 8 <= text.size(); at += 8)
+    different |= eight(text.data() + at) ^ eight_times(' ');
+  return different == 0;
+}
+
+/// A count of up to eight digits behind spaces, in the eight bytes at `at`:
+/// as a rule a column of that width. Little endian: the first is the lowest.
+bool read_column(const char* at, std::uint64_t& count) {
+  if constexpr (std::endian::native != std::endian::little)
+    return false;
+  const auto bytes = eight(at);
+  // All bits of the bytes that are digits, if this is a count.
+  const auto digits = ((bytes >> 4) & eight_times(1)) * 0xff;
+  const auto spaces = ~digits;
+  if ((spaces & (spaces + 1)) != 0 || digits == 0
+      || (bytes & spaces) != (eight_times(' ') & spaces)
+      || (bytes & digits & eight_times('\xf0')) != (eight_times('0') & digits)
+      || ((bytes + (eight_times(6) & digits)) & digits & eight_times('\xf0'))
+           != (eight_times('0') & digits))
+    return false;
+  // Pairs, fours, then all eight of them; a space counts as a leading zero.
+  auto sum = bytes & eight_times('\x0f');
+  sum = (sum * 10 + (sum >> 8)) & 0x00ff00ff00ff00ff;
+  sum = (sum * 100 + (sum >> 16)) & 0x0000ffff0000ffff;
+  count = (sum * 10000 + (sum >> 32)) & 0xffffffff;
+  return true;
+}
+
+/// What stands between a label and the bar: spaces, then up to 20 digits.
+bool read_count(view text, std::uint64_t& count) {
+  if (text.size() >= 8 && are_spaces(text.substr(0, text.size() - 8))
+      && read_column(text.data() + text.size() - 8, count))
+    return true;
+  std::size_t from = 0;
+  while (from < text.size() && text[from] == ' ')
+    ++from;
+  if (from == text.size() || text.size() - from > 20)
+    return false;
+  constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+  auto may_be_more = text.size() - from == 20;
+  std::uint64_t sum = 0;
+  for (; from < text.size(); ++from) {
+    if (!is_digit(text[from]))
+      return false;
+    auto digit = static_cast<std::uint64_t>(text[from] - '0');
+    if (may_be_more && sum > (most - digit) / 10)
+      return false;
+    sum = sum * 10 + digit;
+  }
+  count = sum;
+  return true;
+}
+
+/// A line that can be a row, cut at the end of its count.
+bool has_frame(view line) {
+  if (line.size() < frame + 4 || line.back() != '|')
+    return false;
+  const char* at = line.data() + line.size() - frame;
+  return at[0] == ' ' && at[1] == '|' && is_bar(at + 2);
+}
+
+struct power_row {
+  std::string label;
+  std::int64_t min = 0;
+  std::int64_t max = 0;
+};
+
+/// [0, 2^63) in rows of hist().
+constexpr std::size_t powers = 64;
+
+const std::array<power_row, powers>& power_rows() {
+  static const auto all = [] {
+    auto spelled = [](std::size_t power) {
+      auto text = std::to_string(1u << power % 10);
+      if (power >= 10)
+        text += view{"KMGTPE"}[power / 10 - 1];
+      return text;
+    };
+    std::array<power_row, powers> made;
+    made[0] = {"[0]", 0, 0};
+    made[1] = {"[1]", 1, 1};
+    for (std::size_t i = 2; i < powers; ++i) {
+      auto low = std::int64_t{1} << (i - 1);
+      made[i] = {'[' + spelled(i - 1) + ", " + spelled(i) + ')', low,
+                 low - 1 + low};
+    }
+    return made;
+  }();
+  return all;
+}
+
+} // namespace
+
+bool read_bar(view line, bucket& row) {
+  if (line.empty() || (line[0] != '[' && line[0] != '(') || !has_frame(line))
+    return false;
+  line.remove_suffix(frame);
+  bucket_bounds bounds;
+  std::size_t from = parse_bucket_label(line, bounds);
+  std::uint64_t count = 0;
+  if (from == 0 || !read_count(line.substr(from), count))
+    return false;
+  row.min = bounds.min;
+  row.max = bounds.max;
+  row.count = count;
+  return true;
+}
+
+bool read_hist_bar(view line, std::size_t power, bucket& row) {
+  if (power >= powers)
+    return false;
+  const auto& known = power_rows()[power];
+  // (A view that is long enough for a frame holds any of the labels.)
+  if (line.size() < frame + known.label.size()
+      || std::memcmp(line.data(), known.label.data(), known.label.size()) != 0
+      || !has_frame(line))
+    return false;
+  line.remove_suffix(frame);
+  std::uint64_t count = 0;
+  if (!read_count(line.substr(known.label.size()), count))
+    return false;
+  row.min = known.min;
+  row.max = known.max;
+  row.count = count;
+  return true;
+}
+
+std::size_t power_of(const bucket& row) {
+  if (!row.min || !row.max || *row.min < 0)
+    return no_power;
+  auto power = static_cast<std::size_t>(
+    std::bit_width(static_cast<std::uint64_t>(*row.min)));
+  const auto& known = power_rows()[power];
+  return known.min == *row.min && known.max == *row.max ? power : no_power;
+}
+
+} // namespace bpf2graphite
