@@ -151,15 +151,19 @@ std::size_t read_rows(const std::vector<bucket>& printed, histogram_rows& out) {
   return refused;
 }
 
+// As a rule two prints of one histogram are compared, row by row the same: what
+// is equal is seen before an order is asked for, and stepped over.
+
 std::size_t add_rows(histogram_rows& into, const histogram_rows& from,
                      int sign) {
   auto at = std::size_t{0};
   auto gained = std::size_t{0};
   for (const auto& row : from) {
-    while (at < into.size() && into[at].bounds.before(row.bounds))
+    while (at < into.size() && into[at].bounds != row.bounds
+           && into[at].bounds.before(row.bounds))
       ++at;
     if (at < into.size() && into[at].bounds == row.bounds) {
-      into[at].count += sign * row.count;
+      into[at++].count += sign * row.count;
       continue;
     }
     into.insert(into.begin() + static_cast<std::ptrdiff_t>(at),
@@ -174,11 +178,12 @@ void subtract_rows(const histogram_rows& now, const histogram_rows& before,
   out.clear();
   auto old = before.begin();
   for (const auto& row : now) {
-    while (old != before.end() && old->bounds.before(row.bounds))
+    while (old != before.end() && old->bounds != row.bounds
+           && old->bounds.before(row.bounds))
       ++old;
     auto difference = row.count;
     if (old != before.end() && old->bounds == row.bounds)
-      difference -= old->count;
+      difference -= old++->count;
     if (difference != 0)
       out.push_back({row.bounds, difference});
   }
@@ -187,10 +192,11 @@ void subtract_rows(const histogram_rows& now, const histogram_rows& before,
 bool covers(const histogram_rows& large, const histogram_rows& small) {
   auto at = large.begin();
   for (const auto& row : small) {
-    while (at != large.end() && at->bounds.before(row.bounds))
+    while (at != large.end() && at->bounds != row.bounds
+           && at->bounds.before(row.bounds))
       ++at;
     const auto there = at != large.end() && at->bounds == row.bounds;
-    if ((there ? at->count : exact{0}) < row.count)
+    if ((there ? at++->count : exact{0}) < row.count)
       return false;
   }
   return true;
