@@ -6,12 +6,13 @@
 
 #include "messages/output.hpp"
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace bpf2graphite {
 
@@ -58,7 +59,7 @@ public:
   /// messages went to its predecessor makes it take all of them. Any thread.
   std::optional<numbered<T>> newest() const {
     std::lock_guard guard{mutex_};
-    if (items_.empty())
+    if (first_ == items_.size())
       return std::nullopt;
     return numbered<T>{items_.back().number, items_.back().value};
   }
@@ -66,7 +67,7 @@ public:
   /// Messages that are not finished. Any thread.
   std::size_t size() const {
     std::lock_guard guard{mutex_};
-    return items_.size();
+    return items_.size() - first_;
   }
 
 private:
@@ -78,20 +79,35 @@ private:
 
   std::optional<item> oldest(std::uint64_t number) {
     std::lock_guard guard{mutex_};
-    if (items_.empty() || items_.front().number > number)
+    if (first_ == items_.size() || items_[first_].number > number)
       return std::nullopt;
-    ++items_.front().attempts;
-    return items_.front();
+    ++items_[first_].attempts;
+    return items_[first_];
   }
 
   void finish(std::uint64_t number) {
     std::lock_guard guard{mutex_};
-    if (!items_.empty() && items_.front().number == number)
-      items_.pop_front();
+    if (first_ == items_.size() || items_[first_].number != number)
+      return;
+    items_[first_++].value.reset();
+    // What is finished is dropped from time to time, so that each costs little,
+    // and what a crowd took is given back.
+    if (first_ < items_.size() && first_ < finished_kept_max)
+      return;
+    items_.erase(items_.begin(),
+                 items_.begin() + static_cast<std::ptrdiff_t>(first_));
+    first_ = 0;
+    if (items_.empty() && items_.capacity() > finished_kept_max)
+      items_.shrink_to_fit();
   }
 
+  static constexpr std::size_t finished_kept_max = 32;
+
   mutable std::mutex mutex_;
-  std::deque<item> items_;
+  // Not a deque: there are three to a trace, and an empty deque takes 600
+  // bytes.
+  std::vector<item> items_; // the first `first_` are finished
+  std::size_t first_ = 0;
   std::uint64_t last_ = 0;
 };
 
