@@ -40,10 +40,12 @@ using normalizer_actor = caf::typed_actor<
 using batcher_actor = caf::typed_actor<
   // Keeps points for the next batch.
   caf::reacts_to<numbered<std::vector<metric>>>,
-  // A normalizer wants to be asked for its points at each tick.
+  // A normalizer has something that will be due: it wants to be asked for its
+  // points at each tick, until it says that it has nothing left.
   caf::reacts_to<join_atom, normalizer_actor>,
-  // A normalizer has sent all points of this round.
-  caf::reacts_to<collected_atom, std::uint64_t, caf::actor_addr>,
+  // A normalizer has sent all points of this round; false: no slot of it is
+  // open, it need not be asked again before it joins anew.
+  caf::reacts_to<collected_atom, std::uint64_t, caf::actor_addr, bool>,
   // Replies with the oldest batch that this destination (by its index) needs
   // and was not given yet, as soon as there is one. It stays until it is
   // accepted. With true, nothing is under way there any more: all can be given

@@ -152,7 +152,12 @@ struct work {
     state().ticking = true;
     watch_clock();
     auto [interval, offset] = times();
-    schedule(time_to_tick(env.now(), interval, offset));
+    auto after = time_to_tick(env.now(), interval, offset);
+    // Our own metrics come alone, shortly before the tick: a timer for the rest
+    // of the way would be a wake-up of its own.
+    if (after <= tick_early_max && state().joined.empty())
+      return tick();
+    schedule(after);
   }
 
   void schedule(std::chrono::milliseconds after) const {
@@ -171,6 +176,8 @@ struct work {
     end_round(); // one that is open still has had its time
     begin_round();
     state().ticking = !state().joined.empty() || env.queue.has_open_points();
+    if (!state().ticking)
+      ++state().schedule; // none that is on its way counts
     auto [interval, offset] = times();
     if (state().ticking)
       schedule(time_after_tick(env.now(), interval, offset));
@@ -242,12 +249,15 @@ batcher_actor::behavior_type batcher(self_ptr self, batcher_environment& env) {
     },
     [w](join_atom, const normalizer_actor& who) {
       w.check();
-      w.self->monitor(who);
-      w.state().joined.insert_or_assign(who.address(), who);
+      if (w.state().joined.insert_or_assign(who.address(), who).second)
+        w.self->monitor(who);
       w.start_ticking();
     },
-    [w](collected_atom, std::uint64_t round, const caf::actor_addr& who) {
+    [w](collected_atom, std::uint64_t round, const caf::actor_addr& who,
+        bool stays) {
       w.check();
+      if (!stays && w.state().joined.erase(who) > 0)
+        w.self->demonitor(who);
       if (round == w.state().round)
         w.answered(who);
     },

@@ -4,7 +4,8 @@
 //
 // A tick asks every normalizer that has joined for the points of the slots that
 // are over. When all have answered, or after `collect_timeout`, the open batch
-// is closed. While nobody has joined and no point waits there is no tick.
+// is closed. Who has no open slot leaves until its next print; while nobody has
+// joined and no point waits there is no tick.
 
 #include "actors/batcher/batch_queue.hpp"
 #include "actors/batcher/clock_watch.hpp"

@@ -14,6 +14,10 @@ namespace bpf2graphite {
 /// data goes on flowing at an even pace.
 inline constexpr std::chrono::milliseconds tick_correction_max{400};
 
+/// When nothing but points of our own waits, a batch may close that much before
+/// its tick. Longer than they come ahead of it (see self_report).
+inline constexpr std::chrono::milliseconds tick_early_max{250};
+
 /// The time from `now` to the next tick: more than 0, at most `interval`.
 /// `interval` > 0, `offset` >= 0.
 constexpr std::chrono::milliseconds

@@ -47,11 +47,20 @@ struct apply {
   }
 };
 
-void process(normalizer_environment& env, const batcher_actor& next,
-             const snapshot_event& event) {
+/// To be asked at each tick: there is something that will be due, or that
+/// `status` has not seen.
+void join(self_ptr self, const batcher_actor& next) {
+  if (!std::exchange(self->state.joined, true))
+    self->send(next, join_atom_v, caf::actor_cast<normalizer_actor>(self));
+}
+
+void process(self_ptr self, normalizer_environment& env,
+             const batcher_actor& next, const snapshot_event& event) {
   if (env.fault)
     env.fault(normalizer_state::name, env.trace);
   std::visit(apply{env, next}, event);
+  if (std::holds_alternative<snapshots>(event))
+    join(self, next);
 }
 
 std::uint64_t values_in(const snapshots& event) {
@@ -85,8 +94,8 @@ normalizer(self_ptr self, normalizer_environment& env, batcher_actor next) {
                                 + " values dropped, counted as crash");
     env.series = env.fresh();
   }
-  auto work = [&env, next](const snapshot_event& event) {
-    process(env, next, event);
+  auto work = [self, &env, next](const snapshot_event& event) {
+    process(self, env, next, event);
   };
   auto drop = [&env](const snapshot_event& event) {
     give_up(env, event);
@@ -100,7 +109,9 @@ normalizer(self_ptr self, normalizer_environment& env, batcher_actor next) {
     env.view.publish(*env.series);
     pass_on(env, next, std::move(points));
   });
-  self->send(next, join_atom_v, caf::actor_cast<normalizer_actor>(self));
+  // Our predecessor's slots, and what it did not finish, are due some time.
+  if (env.series->has_open() || env.in.size() > 0)
+    join(self, next);
   return {
     [&env, work, drop](const numbered<snapshot_event>& message) {
       env.in.deliver(message.number, work, drop);
@@ -111,7 +122,9 @@ normalizer(self_ptr self, normalizer_environment& env, batcher_actor next) {
       env.series->collect(env.now(), points);
       env.view.publish(*env.series);
       pass_on(env, next, std::move(points));
-      self->send(next, collected_atom_v, round, self->address());
+      self->state.joined = env.series->has_open();
+      self->send(next, collected_atom_v, round, self->address(),
+                 self->state.joined);
     },
   };
 }

@@ -35,6 +35,11 @@ struct normalizer_environment {
 
 struct normalizer_state {
   static inline const char* name = "normalizer";
+  bool joined = false; // the batcher asks us at each tick
+
+  /// Declared, or this were an aggregate, and CAF would make it of the pointer
+  /// to its actor: as a bool that is true.
+  normalizer_state() = default;
 };
 
 normalizer_actor::behavior_type

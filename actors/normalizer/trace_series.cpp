@@ -218,6 +218,12 @@ std::uint64_t trace_series::open_values() const {
   return values;
 }
 
+bool trace_series::has_open() const {
+  return std::any_of(maps_.begin(), maps_.end(), [](const auto& map) {
+    return map.second->slots.has_open();
+  });
+}
+
 std::size_t trace_series::alive() const {
   auto alive = std::size_t{0};
   for (const auto& [name, map] : maps_)

@@ -92,6 +92,8 @@ public:
 
   /// Values in open slots: read, not yet sent.
   std::uint64_t open_values() const;
+  /// True while a slot is open: there is something to collect later.
+  bool has_open() const;
   /// Series alive; never more than `max-series`.
   std::size_t alive() const;
 

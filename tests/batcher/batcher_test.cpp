@@ -38,6 +38,7 @@ struct fake_normalizer_setup {
   inbox<std::vector<metric>>* out = nullptr;
   batcher_actor next;
   bool* silent = nullptr;
+  bool* leaves = nullptr;
   int* asked = nullptr;
 };
 
@@ -51,7 +52,8 @@ normalizer_actor::behavior_type fake_normalizer(normalizer_actor::pointer self,
       if (*setup.silent)
         return;
       self->send(setup.next, setup.out->put(point(setup.path)));
-      self->send(setup.next, collected_atom_v, round, self->address());
+      self->send(setup.next, collected_atom_v, round, self->address(),
+                 !*setup.leaves);
     },
   };
 }
@@ -89,6 +91,7 @@ protected:
   batcher_actor subject;
   std::vector<caf::actor> actors;
   bool silent = false;
+  bool leaves = false;
   int asked = 0;
 
   Batcher() {
@@ -115,9 +118,9 @@ protected:
   }
 
   normalizer_actor join(const std::string& path) {
-    auto result =
-      sys.spawn(fake_normalizer,
-                fake_normalizer_setup{path, &points, subject, &silent, &asked});
+    auto result = sys.spawn(
+      fake_normalizer,
+      fake_normalizer_setup{path, &points, subject, &silent, &leaves, &asked});
     actors.push_back(caf::actor_cast<caf::actor>(result));
     drain();
     return result;
@@ -222,10 +225,12 @@ TEST_F(Batcher, IgnoresTheAnswerToAnOlderRound) {
   add("b");
   advance(14s);
   ASSERT_EQ(asked, 2);
-  caf::anon_send(subject, collected_atom_v, std::uint64_t{1}, a.address());
+  caf::anon_send(subject, collected_atom_v, std::uint64_t{1}, a.address(),
+                 true);
   drain();
   EXPECT_EQ(next(), "none");
-  caf::anon_send(subject, collected_atom_v, std::uint64_t{2}, a.address());
+  caf::anon_send(subject, collected_atom_v, std::uint64_t{2}, a.address(),
+                 true);
   drain();
   EXPECT_EQ(next(), "b 1 15\n");
 }
@@ -238,6 +243,27 @@ TEST_F(Batcher, SleepsWhileNobodyHasJoined) {
   EXPECT_FALSE(sched.clock().schedule().empty());
   end(a);
   advance_in_steps(60s, 500ms);
+  EXPECT_TRUE(sched.clock().schedule().empty());
+}
+
+TEST_F(Batcher, AsksNobodyWhoHasNothingOpen) {
+  leaves = true;
+  auto a = join("a");
+  advance(3s);
+  EXPECT_EQ(asked, 1);
+  advance_in_steps(60s, 500ms);
+  EXPECT_EQ(asked, 1);
+  EXPECT_TRUE(sched.clock().schedule().empty());
+  caf::anon_send(subject, join_atom_v, a);
+  drain();
+  advance(15s);
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(Batcher, ClosesALittleEarlyWhenNothingElseWaits) {
+  advance(2800ms);
+  add("own");
+  EXPECT_EQ(next(), "own 1 15\n");
   EXPECT_TRUE(sched.clock().schedule().empty());
 }
 

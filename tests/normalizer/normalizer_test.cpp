@@ -15,6 +15,7 @@ struct heard {
   std::vector<metric> points;
   std::vector<normalizer_actor> joined;
   std::vector<std::uint64_t> collected;
+  bool stays = true; // ... said the last one
 };
 
 struct fake_batcher_state {
@@ -31,8 +32,10 @@ fake_batcher(batcher_actor::stateful_pointer<fake_batcher_state> self,
     [into](join_atom, const normalizer_actor& who) {
       into->joined.push_back(who);
     },
-    [into](collected_atom, std::uint64_t round, const caf::actor_addr&) {
+    [into](collected_atom, std::uint64_t round, const caf::actor_addr&,
+           bool stays) {
       into->collected.push_back(round);
+      into->stays = stays;
     },
     [self](next_batch_atom, std::size_t, bool) {
       return self->make_response_promise<metric_batch>();
@@ -126,10 +129,11 @@ protected:
 
 TEST_F(NormalizerActor, SendsClosedSlotsWhenItIsAskedAndSaysWhenItHasDone) {
   auto subject = start();
-  ASSERT_EQ(told.joined.size(), 1U);
   say(subject, output_opened{1, "", wall_time_from_ms(10'000)});
   say(subject, probes_attached{wall_time_from_ms(10'000)});
+  EXPECT_TRUE(told.joined.empty()) << "nothing will be due";
   say(subject, one_print(11'000, 7));
+  ASSERT_EQ(told.joined.size(), 1U);
   EXPECT_EQ(given_back, 10U);
   EXPECT_TRUE(told.points.empty());
   clock_ms = 60'000;
@@ -137,6 +141,9 @@ TEST_F(NormalizerActor, SendsClosedSlotsWhenItIsAskedAndSaysWhenItHasDone) {
   drain();
   EXPECT_EQ(sum(), 7);
   EXPECT_EQ(told.collected, std::vector<std::uint64_t>{4});
+  EXPECT_FALSE(told.stays);
+  say(subject, one_print(61'000, 7));
+  EXPECT_EQ(told.joined.size(), 2U);
   EXPECT_EQ(ledger.points, told.points.size());
   caf::anon_send_exit(subject, caf::exit_reason::user_shutdown);
   drain();
@@ -153,6 +160,7 @@ TEST_F(NormalizerActor, HandsOnItsOpenSlotsOnlyWhenItEndsForGood) {
   EXPECT_TRUE(is_dead(subject));
   EXPECT_TRUE(told.points.empty());
   auto successor = start();
+  EXPECT_EQ(told.joined.size(), 2U) << "of what it inherits";
   caf::anon_send_exit(successor, caf::exit_reason::user_shutdown);
   drain();
   EXPECT_EQ(sum(), 7);
