@@ -6,6 +6,8 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <cstddef>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -70,6 +72,23 @@ std::uint64_t age(std::uint64_t now, std::uint64_t since) {
   return now > since ? now - since : 0;
 }
 
+/// `1000 traces: 2 failing, 998 running`: who lists a thousand looks at the end
+/// of them.
+std::string how_many(const json::value& document) {
+  std::map<std::string, std::size_t> states;
+  std::size_t all = 0;
+  if (const auto* traces = member(document, "traces").if_array())
+    for (const auto& trace : *traces) {
+      ++states[text_in(trace, "state")];
+      ++all;
+    }
+  auto out = std::to_string(all) + (all == 1 ? " trace" : " traces");
+  for (const auto& [state, count] : states)
+    out += (&state == &states.begin()->first ? ": " : ", ")
+           + std::to_string(count) + " " + state;
+  return out + "\n";
+}
+
 } // namespace
 
 std::string status_text(const json::value& document, std::size_t columns) {
@@ -114,7 +133,7 @@ std::string status_text(const json::value& document, std::size_t columns) {
       if (state != "running" && last != nullptr)
         words += last_lines({last->data(), last->size()}, columns);
     }
-  out += table(rows);
+  out += table(rows) + how_many(document);
   if (!words.empty())
     out += "\n" + words;
   rows = {{"DESTINATION", "STATE", "ACCEPTED", "WAITING", "DROPPED", "RESENT",
