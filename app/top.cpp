@@ -28,6 +28,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr int refresh_ms = 1000;
+constexpr int page = 20; // traces that page up and page down go over
 
 /// The terminal as we use it: an own screen, keys at once, no cursor. Gives it
 /// back however we leave.
@@ -118,10 +119,8 @@ bool keys(top_view& view, std::size_t traces) {
   auto step = [&](int by) {
     auto last = traces == 0 ? 0 : traces - 1;
     auto at = std::min(view.selected, last);
-    if (by < 0)
-      view.selected = at - std::min<std::size_t>(at, 1);
-    else
-      view.selected = std::min(at + 1, last);
+    auto far = static_cast<std::size_t>(std::abs(by));
+    view.selected = by < 0 ? at - std::min(at, far) : std::min(at + far, last);
     view.map = 0;
   };
   while (!typed.empty()) {
@@ -131,6 +130,9 @@ bool keys(top_view& view, std::size_t traces) {
     } else if (typed.starts_with("\x1b[B") || typed.starts_with("\x1bOB")) {
       step(1);
       typed.remove_prefix(3);
+    } else if (typed.starts_with("\x1b[5~") || typed.starts_with("\x1b[6~")) {
+      step(typed[2] == '5' ? -page : page);
+      typed.remove_prefix(4);
     } else {
       switch (typed.front()) {
         case 'k':

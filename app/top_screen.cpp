@@ -377,7 +377,7 @@ std::vector<std::string> top_screen(const json::value& now,
   line space{view.columns};
   if (shown < traces.size())
     space.text(" " + std::to_string(traces.size() - shown) + " more; ");
-  space.text(" up/down: trace   m: map   q: quit");
+  space.text(" up/down, page up/down: trace   m: map   q: quit");
   out.push_back(space.take());
   if (view.rows > out.size())
     heatmap(traces[selected], view, view.rows - out.size(),

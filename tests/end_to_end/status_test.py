@@ -184,6 +184,10 @@ class Status(scenario.Scenario):
         scenario.wait_until(
             lambda: "t1 @u: " in tmux("capture-pane", "-p"), 20,
             "the heatmap of the second trace")
+        tmux("send-keys", "PPage")
+        scenario.wait_until(
+            lambda: "t0 @u: " in tmux("capture-pane", "-p"), 20,
+            "a page up is the first trace again")
         tmux("send-keys", "q")
         scenario.wait_until(
             lambda: "@u" not in tmux("capture-pane", "-p"), 20,
