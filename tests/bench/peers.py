@@ -424,12 +424,11 @@ class Lab:
     def peer(self, kind, work, port):
         return kind(self, work, port, f"{self.folder}/peer.{self.next()}")
 
-    def micro_benchmarks(self, build):
-        """The program with the micro-benchmarks, if it was built."""
-        found = glob.glob(f"{build}/tests/micro_bench*")
-        return next((name for name in sorted(found)
-                     if os.access(name, os.X_OK) and os.path.isfile(name)),
-                    None)
+    @staticmethod
+    def micro_benchmarks(build):
+        """The programs with micro-benchmarks that were built."""
+        return [name for name in sorted(glob.glob(f"{build}/tests/micro_*"))
+                if os.path.isfile(name) and os.access(name, os.X_OK)]
 
 
 def judge(peer, head, series):

@@ -65,20 +65,17 @@ def goals(figures):
 
 
 def parsing_goal(figures):
-    """Rows a CPU second of our JSON parser over simdjson's. The benchmarks
-    are called .../json and .../simdjson (micro_benchmarks.cpp)."""
-    what = "JSON, rows a CPU second, parse only"
-    by_name = {one["what"]: one["rows_s"] for one in figures["parsing"]}
-    ratios = [rows / by_name[name.replace("json", "simdjson")]
-              for name, rows in by_name.items()
-              if "simdjson" not in name
-              and name.replace("json", "simdjson") in by_name
-              and name.replace("json", "simdjson") != name]
-    if not ratios:
-        return what, "at least 2 times simdjson", "-", "not measured"
-    return (what, "at least 2 times simdjson",
-            f"{number(min(ratios))} times simdjson",
-            "met" if min(ratios) >= 2 else "missed")
+    """Rows a CPU second of our JSON parser over the fastest way of simdjson:
+    the micro-benchmarks `json_ours` and `json_simdjson...`."""
+    what, goal = "JSON, rows a CPU second, parse only", "at least 2 times simdjson"
+    rates = {one["what"]: one["rows_s"] for one in figures["parsing"]}
+    others = [rows for name, rows in rates.items()
+              if name.startswith("json_simdjson")]
+    if not others or "json_ours" not in rates:
+        return what, goal, "-", "not measured"
+    ratio = rates["json_ours"] / max(others)
+    return (what, goal, f"{number(ratio)} times simdjson",
+            "met" if ratio >= 2 else "missed")
 
 
 def sections(figures):

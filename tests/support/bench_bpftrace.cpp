@@ -42,6 +42,7 @@
 #include "tests/support/bpftrace_printer.hpp"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -394,6 +395,8 @@ void sleep_until(std::int64_t at_ns, const sigset_t& unblocked) {
 }
 
 [[noreturn]] void run(const plan& of) {
+  // Who started us was killed: a thousand of us must not stay.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   sigset_t all;
   sigset_t unblocked;
   ::sigemptyset(&all);
