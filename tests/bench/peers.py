@@ -21,13 +21,13 @@ def _dies_with_us():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def wait_for(condition, seconds, what):
+def wait_for(condition, seconds, what, pause=0.05):
     """Polls, seldom: what is measured runs beside us."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise SystemExit(f"bench: not within {seconds} s: {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 class Work:

@@ -35,9 +35,11 @@
 // prints of a cleared map and the last value of a cumulative one.
 //
 // Print n, counted from 1, shows in row r of key k
-//   cleared: base(r) + (7 n + 3 r + 5 k) mod 16    cumulative: the sum of these
+//   cleared: base(r) + (7 n + 3 r + 5 k) mod 16 + 16 k
+//   cumulative: the sum of these
 // where base is 40 in the middle rows and 1 at the edges, so that each print
-// differs from the one before in every row.
+// differs from the one before in every row. bpftrace prints the keys of a map
+// by their totals, the smallest first: 16 k sees to that.
 
 #include "tests/support/bpftrace_printer.hpp"
 
@@ -148,7 +150,8 @@ public:
       for (int r = 0; r < plan_.rows; ++r, ++at) {
         const auto count =
           static_cast<std::uint64_t>(base_[static_cast<std::size_t>(r)])
-          + (prints_ * 7 + static_cast<std::uint64_t>(r) * 3 + k * 5) % 16;
+          + (prints_ * 7 + static_cast<std::uint64_t>(r) * 3 + k * 5) % 16
+          + k * 16;
         total_[at] += count;
         shown_[at] = plan_.cumulative ? total_[at] : count;
       }
