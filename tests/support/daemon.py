@@ -70,7 +70,8 @@ def _processes():
         if not entry.isdigit():
             continue
         try:
-            with open(f"/proc/{entry}/stat") as file:
+            # The name of a process may hold any byte.
+            with open(f"/proc/{entry}/stat", errors="replace") as file:
                 pid, rest = file.read().split(" (", 1)
         except (FileNotFoundError, ProcessLookupError):
             continue
