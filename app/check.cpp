@@ -5,6 +5,7 @@
 #include "app/deep_check.hpp"
 #include "app/generate.hpp"
 #include "app/series_families.hpp"
+#include "app/share_plan.hpp"
 #include "app/startup.hpp"
 #include "app/verbs.hpp"
 
@@ -22,9 +23,6 @@ namespace {
 
 /// New files that carbon makes in a minute in its default configuration.
 constexpr std::size_t carbon_creates_per_minute = 50;
-/// Real memory of one bpftrace and of its ring buffers on each CPU.
-constexpr double bpftrace_mb = 36;
-constexpr double bpftrace_mb_per_cpu = 0.25;
 constexpr double daemon_mb = 60;
 
 /// One series of that map, whole: of a histogram the bucket of 1K.
@@ -94,6 +92,40 @@ std::optional<double> memory_limit_mb() {
   return least;
 }
 
+share_outlook outlook_of(const std::vector<trace_plan>& plans) {
+  return plan_shares(plans, std::max(1U, std::thread::hardware_concurrency()));
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names)
+    out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+/// Nothing where no trace asks to share.
+std::string describe_shares(const share_outlook& outlook) {
+  std::string out;
+  for (const auto& group : outlook.groups)
+    out += std::to_string(group.traces.size())
+           + " traces share one bpftrace: " + list_of(group.traces) + "\n";
+  for (const auto& [trace, why] : outlook.alone)
+    out += "trace \"" + trace + "\" runs alone: " + why + "\n";
+  if (!out.empty())
+    out = "\n" + out + std::to_string(outlook.processes)
+          + " processes in all; `check --show-merged` prints the programs\n";
+  return escaped_lines(out);
+}
+
+/// For bpftrace, or to be read.
+void print_merged(const std::vector<trace_plan>& plans) {
+  auto outlook = outlook_of(plans);
+  if (outlook.groups.empty())
+    std::cout << "// no two traces share a bpftrace\n";
+  for (const auto& group : outlook.groups)
+    std::cout << "// " << list_of(group.traces) << '\n' << group.program.text;
+}
+
 void print_plan(const config& all, const std::vector<trace_plan>& plans) {
   auto host = host_name();
   auto offset = all.splay ? splay_offset(host, all.batcher.interval)
@@ -129,10 +161,9 @@ void print_plan(const config& all, const std::vector<trace_plan>& plans) {
                  / carbon_creates_per_minute
             << " minutes to make their files, and throw points away until "
                "then\n";
-  auto cpus = std::max(1U, std::thread::hardware_concurrency());
-  auto memory = daemon_mb
-                + static_cast<double>(plans.size())
-                    * (bpftrace_mb + bpftrace_mb_per_cpu * cpus);
+  auto outlook = outlook_of(plans);
+  std::cout << describe_shares(outlook);
+  auto memory = daemon_mb + outlook.memory_mb;
   std::cout << "about " << static_cast<std::int64_t>(memory)
             << " MB of memory, bpftrace included\n";
   if (auto limit = memory_limit_mb(); limit && *limit < memory)
@@ -225,7 +256,10 @@ int check(const options& given) {
   }
   if (bad)
     return unsafe ? exit_code::permission : exit_code::config;
-  print_plan(all, plans);
+  if (given.show_merged)
+    print_merged(plans);
+  else
+    print_plan(all, plans);
   std::cout << std::flush;
   return given.deep ? deep_check(all, plans) : exit_code::ok;
 }

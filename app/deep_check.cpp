@@ -7,6 +7,7 @@
 #include "app/graphite_fit.hpp"
 #include "app/log.hpp"
 #include "app/options.hpp"
+#include "app/share_plan.hpp"
 #include "app/startup.hpp"
 
 #include <boost/asio/connect.hpp>
@@ -18,6 +19,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -92,8 +94,9 @@ outcome run(const process_command& command) {
   return result;
 }
 
-/// Why bpftrace does not take a script; empty: it does.
-std::string compile(const trace_plan& plan) {
+/// Why bpftrace does not take a script, or `merged` in its place; empty: it
+/// does.
+std::string compile(const trace_plan& plan, const std::string* merged) {
   const auto& trace = plan.trace;
   std::string error;
   auto program = find_program(trace.bpftrace.program, error);
@@ -102,6 +105,8 @@ std::string compile(const trace_plan& plan) {
   script_source script{.path = trace.script, .text = {}};
   if (!plan.script.appended_probe.empty())
     script.text = plan.script.program;
+  if (merged != nullptr)
+    script.text = *merged;
   auto options = trace.options;
   options.emplace_back("-d"); // compile and print, attach nothing
   auto command = command_line(trace.bpftrace, script, trace.args, options);
@@ -321,7 +326,18 @@ int deep_check(const config& all, const std::vector<trace_plan>& plans) {
       status = exit_code::unavailable;
   };
   for (const auto& plan : plans)
-    report("bpftrace, trace \"" + plan.trace.id + "\"", compile(plan));
+    report("bpftrace, trace \"" + plan.trace.id + "\"", compile(plan, nullptr));
+  for (const auto& group : plan_shares(plans, 1).groups) {
+    auto first =
+      std::find_if(plans.begin(), plans.end(), [&](const trace_plan& plan) {
+        return plan.trace.id == group.traces[0];
+      });
+    std::string names;
+    for (const auto& name : group.traces)
+      names += (names.empty() ? "" : ", ") + name;
+    report("bpftrace, shared by " + names,
+           compile(*first, &group.program.text));
+  }
   for (const auto& to : all.destinations)
     report("graphite " + to.host + ":" + std::to_string(to.port),
            try_connect(to, all.graphite.connect_timeout));

@@ -13,7 +13,8 @@ process_host io_thread::host() {
           .pipes = pipes_,
           .turns = turns_,
           .versions = versions_,
-          .now = wall_clock_now};
+          .now = wall_clock_now,
+          .shares = nullptr};
 }
 
 void io_thread::run() {

@@ -47,6 +47,9 @@ parsed_options parse_options(int argc, const char* const* argv) {
     "check", "Check configuration and scripts, print what would be done");
   check->add_flag("--deep", o.deep,
                   "Also compile each script with bpftrace and try Graphite");
+  check->add_flag("--show-merged", o.show_merged,
+                  "Print the programs of traces that share a bpftrace, and "
+                  "nothing else");
   auto* once = app.add_subcommand(
     "once", "Run traces or script files for one slot, lines to stdout");
   once

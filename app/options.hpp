@@ -30,6 +30,7 @@ struct options {
   std::optional<std::string> log_level;
   bool to_stdout = false;         // run
   bool deep = false;              // check
+  bool show_merged = false;       // check
   bool send = false;              // once
   std::vector<std::string> names; // once: traces or scripts; tap: traces
   bool json = false;              // status

@@ -3,6 +3,7 @@
 #include "actors/batcher/spool_format.hpp"
 #include "actors/normalizer/metric_path.hpp"
 #include "actors/watchdog/command_line.hpp"
+#include "app/share_plan.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -109,7 +110,8 @@ struct topology::trace_unit {
                                        {.out = to_reader,
                                         .credit = credit,
                                         .ledger = ledger,
-                                        .log = log}},
+                                        .log = log},
+                                       id},
       normalizer_env{.trace = id,
                      .in = to_normalizer,
                      .out = all.to_batcher_,
@@ -161,7 +163,11 @@ struct topology::trace_unit {
                    .ledger = ledger,
                    .config = bpftrace,
                    .prepare = [this, &all] { return prepare(all); },
-                   .random = all.env_.random,
+                   .random =
+                     [this, &all] {
+                       auto shared = process.take_shared_jitter();
+                       return shared ? *shared : all.env_.random();
+                     },
                    .log = log,
                    .fault = all.env_.fault,
                    .outdated = [this] { return newest() != in_use; },
@@ -215,9 +221,12 @@ struct topology::trace_unit {
     script_source script{.path = trace.script, .text = {}};
     if (!next->script.appended_probe.empty())
       script.text = next->script.program;
-    return {.command =
-              command_line(bpftrace, script, trace.args, trace.options),
-            .error = {}};
+    auto command = command_line(bpftrace, script, trace.args, trace.options);
+    if (trace.share && share_refusal(trace).empty())
+      command.share = share_wish{.key = share_key(trace),
+                                 .program = next->script.program,
+                                 .text = bpftrace.format == format_mode::text};
+    return {.command = std::move(command), .error = {}};
   }
 
   void tell_watchdog() {
@@ -407,8 +416,10 @@ struct topology::destination_unit {
 };
 
 topology::topology(topology_environment env)
-  : env_{std::move(env)},
+  : env_{std::move(env)}, shares_{env_.io.host(), env_.random,
+                                  env_.log("", "")},
     processes_{env_.io.host()}, series_{env_.settings.limits.max_series_total} {
+  processes_.shares = &shares_;
   auto now = wall_clock_now();
   auto believed = now + slot_ahead_max + env_.settings.batcher.interval;
   slots_ = std::make_unique<slot_record>(
@@ -655,6 +666,7 @@ void topology::start(std::function<void(const std::string& reason)> ended) {
 
 void topology::stop() {
   stopping_ = true;
+  boost::asio::post(env_.io.io(), [this] { shares_.begin_stop(); });
   caf::anon_send_exit(root_, caf::exit_reason::user_shutdown);
 }
 

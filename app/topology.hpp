@@ -12,6 +12,10 @@
 // What must survive a crash lies here, in a trace_unit or a destination_unit,
 // and is lent to the actors. An escalation ends at the supervisor of a trace:
 // one whose actors keep dying is failing, and is tried again for ever.
+//
+// With `share` several traces have one bpftrace. The tree is the same: each
+// has its watchdog and its stages, which do not know of it; share_pool.hpp
+// says what is common.
 
 #include "actors/batcher/batcher.hpp"
 #include "actors/graphite_connection/graphite_connection.hpp"
@@ -21,6 +25,7 @@
 #include "actors/normalizer/normalizer.hpp"
 #include "actors/normalizer/series_budget.hpp"
 #include "actors/supervisor/supervisor.hpp"
+#include "actors/watchdog/share_pool.hpp"
 #include "actors/watchdog/watchdog.hpp"
 #include "app/config.hpp"
 #include "app/io_thread.hpp"
@@ -170,6 +175,7 @@ private:
   void add_last_points();
 
   topology_environment env_;
+  share_pool shares_;
   process_host processes_;
   series_budget series_;
   std::int64_t first_slot_ = 0;

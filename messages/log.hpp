@@ -18,6 +18,7 @@ namespace log_event {
 inline constexpr std::string_view trace_ended = "trace-ended";
 inline constexpr std::string_view trace_failing = "trace-failing";
 inline constexpr std::string_view trace_well = "trace-well";
+inline constexpr std::string_view trace_shared = "trace-shared";
 inline constexpr std::string_view trace_output = "trace-output"; // its stderr
 inline constexpr std::string_view values_lost = "values-lost";
 inline constexpr std::string_view actor_restarted = "actor-restarted";

@@ -1,15 +1,13 @@
 #pragma once
-// One trace's bpftrace and its pipes. It belongs to the topology, not to an
-// actor: when actors die, it goes on, and their successors are told where it
-// stands. All its work is on the io thread.
+// One trace's bpftrace and its pipes, or its part in one that is shared with
+// other traces (share_pool). It belongs to the topology, not to an actor: when
+// actors die, it goes on, and their successors are told where it stands. All
+// its work is on the io thread.
 
 #include "actors/line_reader/byte_credit.hpp"
 #include "actors/supervisor/inbox.hpp"
-#include "actors/watchdog/child.hpp"
-#include "actors/watchdog/pipe_poller.hpp"
 #include "actors/watchdog/process_port.hpp"
-#include "actors/watchdog/program_versions.hpp"
-#include "actors/watchdog/start_turns.hpp"
+#include "actors/watchdog/process_run.hpp"
 #include "messages/ledger.hpp"
 #include "messages/log.hpp"
 #include "messages/output.hpp"
@@ -19,18 +17,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 namespace bpf2graphite {
-
-/// What all processes share; outlives them.
-struct process_host {
-  boost::asio::io_context& io;
-  launcher& children;
-  pipe_poller& pipes;
-  start_turns& turns;
-  program_versions& versions;
-  std::function<wall_time()> now; // stamps what was read
-};
 
 /// Where one trace's output goes; outlives its process object.
 struct process_output {
@@ -42,11 +32,11 @@ struct process_output {
 
 class bpftrace_process final : public process_port {
 public:
-  /// After a process has ended, something it started may hold its pipes. It
-  /// gets this long, then it is killed, and what it would write is lost.
-  static constexpr std::chrono::milliseconds held_open_max{1'000};
+  static constexpr auto held_open_max = process_run::held_open_max;
 
-  bpftrace_process(process_host host, process_output output);
+  /// `trace` is its name among those that share a process.
+  bpftrace_process(process_host host, process_output output,
+                   std::string trace = {});
 
   /// On the io thread, or when that has ended. Kills the process, if there is
   /// one, and waits for that.
@@ -67,6 +57,10 @@ public:
 
   /// True while there is a process or one is about to start. io thread.
   bool busy() const;
+
+  /// After the end of a shared process, once: the number that all its traces
+  /// take for their delay, so that they start together again. Any thread.
+  std::optional<double> take_shared_jitter();
 
 private:
   class impl;

@@ -28,6 +28,13 @@ namespace bpf2graphite {
 inline constexpr const char* program_path =
   "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a trace that may share its process has to say; see share_pool.hpp.
+struct share_wish {
+  std::string key;     // only equal ones share
+  std::string program; // the text that would run alone
+  bool text = false;   // the format of its output; else JSON
+};
+
 /// What is to be run, complete but for the search for `program`.
 struct process_command {
   std::string program;                  // absolute, or to be found
@@ -36,6 +43,7 @@ struct process_command {
   std::string directory;                // working directory; empty: /
   /// What standard input holds; none: /dev/null.
   std::optional<std::string> input;
+  std::optional<share_wish> share{};
 };
 
 struct script_source {

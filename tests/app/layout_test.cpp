@@ -20,7 +20,8 @@ bool may_use_actors(const fs::path& file) {
     "supervisor",       "shell",       "io_thread",     "topology",
     "daemon",           "stdout_wire", "deep_check",    "reload",
     "actor_scheduler",  "heartbeat",   "line_tap",      "status_server",
-    "fault_injection",  "self_report", "render_reader", "record"};
+    "fault_injection",  "self_report", "render_reader", "record",
+    "process_run",      "share_pool"};
   auto stem = file.stem().string();
   return edges.count(stem) != 0 || stem == file.parent_path().filename();
 }
