@@ -262,6 +262,36 @@ class Share(scenario.Scenario):
                                check=False)
         self.assertEqual(0, tried.returncode, tried.stderr)
 
+    def test_shipped_and_captured_scripts_compile_together(self):
+        """All that are right for 0.17 and print a map; without their exit()."""
+        top = pathlib.Path(__file__).resolve().parents[2]
+        scripts = {}
+        for folder in ("config/traces", "tests/golden/corpus"):
+            for path in sorted((top / folder).glob("*.bt")):
+                text = re.sub(r"\bexit\(\d*\);?", "", path.read_text())
+                if not re.search("undefined_function|no_such_event|tseries",
+                                 text):
+                    scripts[re.sub(r"\W", "_", path.stem)] = text
+        for name in ("exit_code", "hist_bits", "syntax_error"):
+            scripts.pop(name, None)
+        conf = self.write("all.conf", configuration(
+            self.traces(scripts, share=True), self.folder, 1))
+        made = subprocess.run(
+            [scenario.program("binary"), "--config", conf, "check",
+             "--show-merged"], capture_output=True, text=True, timeout=120,
+            check=False)
+        self.assertEqual(0, made.returncode, made.stderr)
+        programs = re.split(r"(?m)^(?=// \w+, )", made.stdout)
+        merged = 0
+        for program in filter(None, programs):
+            merged += program.split("\n")[0].count(",") + 1
+            tried = subprocess.run(["bpftrace", "-d", "-"], input=program,
+                                   capture_output=True, text=True, timeout=120,
+                                   check=False)
+            self.assertEqual(0, tried.returncode, tried.stderr)
+        print(f"{merged} of {len(scripts)} scripts compile together")
+        self.assertGreater(merged, 25)
+
     def test_fifty_traces_need_at_most_200_mb(self):
         shipped = pathlib.Path(__file__).resolve().parents[2] / "config/traces"
         texts = [path.read_text() for path in sorted(shipped.glob("*.bt"))
