@@ -366,17 +366,6 @@ private:
     messages_.push_back(assignment() + is + wanted(row_));
   }
 
-  /// True if the value is built, or the default.
-  bool built(bool is_default, std::string_view choice = {}) {
-    bool later = row_.not_yet == "*"
-                   ? !is_default
-                   : !row_.not_yet.empty() && row_.not_yet == choice;
-    if (later)
-      bad("is not built yet; remove it or write " + std::string{row_.name}
-          + " = " + std::string{row_.default_text});
-    return !later;
-  }
-
   bool in_range(std::int64_t number) {
     if (number >= row_.min && number <= row_.max)
       return true;
@@ -388,8 +377,7 @@ private:
     const auto* b = std::get_if<bool>(&value_.held);
     if (b == nullptr)
       return bad_kind();
-    if (built((row_.default_text == "true") == *b))
-      *place = *b;
+    *place = *b;
   }
 
   template <class Integer>
@@ -416,9 +404,7 @@ private:
       return bad("is no size; write bytes with a unit of B, KiB, MiB or GiB, "
                  "such as "
                  + std::string{row_.default_text});
-    if (in_range(*bytes)
-        && built('"' + *text + '"' == row_.default_text
-                 || size_text(*bytes) == row_.default_text))
+    if (in_range(*bytes))
       *place = static_cast<std::size_t>(*bytes);
   }
 
@@ -436,8 +422,6 @@ private:
           + std::string{unit == s ? "seconds" : "milliseconds"});
       return std::nullopt;
     }
-    if (!built(duration_text(duration->count()) == row_.default_text))
-      return std::nullopt;
     return duration->count() / unit;
   }
 
@@ -464,8 +448,6 @@ private:
       return bad_kind();
     if (auto trouble = check_text(row_.rule, *text); !trouble.empty())
       return bad(trouble);
-    if (!built('"' + *text + '"' == row_.default_text))
-      return;
     *place = *text;
     if (row_.rule == rule::server && text->starts_with('['))
       *place = text->substr(1, text->size() - 2);
@@ -480,8 +462,7 @@ private:
     auto index = index_of(row_.choices, *text);
     if (!index)
       return bad("is not known; write " + wanted(row_));
-    if (built('"' + *text + '"' == row_.default_text, *text))
-      *place = static_cast<Enum>(*index);
+    *place = static_cast<Enum>(*index);
   }
 
   /// The elements, if all are texts and their number is bearable.
@@ -511,7 +492,7 @@ private:
       else
         result.push_back(*text);
     }
-    if (!messages_.empty() || !built(result.empty()))
+    if (!messages_.empty())
       return std::nullopt;
     return result;
   }

@@ -69,9 +69,6 @@ struct schema_key {
   text_rule rule = text_rule::any;
   /// May stand in a trace, too (marked * in the documents).
   bool per_trace = false;
-  /// "*": only the default is built so far. Else the one choice that is not.
-  /// Such a value is refused, never ignored.
-  std::string_view not_yet{};
 };
 
 /// The table, groups in the order of the documents.

@@ -169,18 +169,12 @@ TEST(ConfigSchema, EveryFieldTakesAnotherValueAndShowsIt) {
     {key_kind::print_period, {"\"5s\""}},
     {key_kind::meaning, {"\"max\"", "{ m = \"max\" }"}},
   };
-  for (auto row : config_schema()) {
-    auto index = &row; // a copy, to look behind what is not built yet
+  for (const auto& row : config_schema()) {
     config all;
     trace_settings settings;
     trace_config trace;
-    const auto& original = *std::find_if(
-      config_schema().begin(), config_schema().end(), [&](const auto& other) {
-        return other.group == row.group && other.name == row.name;
-      });
-    auto field = field_of(original, {&all, &settings, &trace});
-    auto before = to_text(*index, field);
-    index->not_yet = {};
+    auto field = field_of(row, {&all, &settings, &trace});
+    auto before = to_text(row, field);
     auto texts = others[row.kind];
     if (row.kind == key_kind::choice) {
       std::string choices{row.choices};
@@ -396,46 +390,6 @@ INSTANTIATE_TEST_SUITE_P(
                "remove it\n"
                "etc/c:4:1: unknown key \"traces\" in stop { }; move it to the "
                "top level, where groups stand\n"}));
-
-class ConfigNotYet : public testing::TestWithParam<std::string> {};
-
-// What would be ignored is refused. A row of the table decides; when a feature
-// is built, its line here goes.
-TEST_P(ConfigNotYet, IsRefusedNeverIgnored) {
-  auto messages = about(GetParam());
-  EXPECT_NE(messages.find(" is not built yet; remove it or write "),
-            std::string::npos)
-    << messages;
-}
-
-std::vector<std::string> not_yet_lines() {
-  // A value that is right for the key, but not its default.
-  std::map<std::pair<std::string_view, std::string_view>, std::string> right{
-    {{"graphite", "destinations"}, "[\"a:1\", \"b:2\"]"},
-    {{"bpftrace", "output-budget"}, "\"1MiB\""},
-    {{"bpftrace", "expect-output-within"}, "5s"},
-  };
-  std::vector<std::string> lines;
-  for (const auto& row : config_schema()) {
-    if (row.not_yet.empty())
-      continue;
-    auto value = row.not_yet != "*" ? '"' + std::string{row.not_yet} + '"'
-                 : row.kind == key_kind::boolean
-                   ? std::string{row.default_text == "true" ? "false" : "true"}
-                   : right[{row.group, row.name}];
-    auto line = std::string{row.name} + " = " + value;
-    lines.push_back(row.group == "traces"
-                      ? "traces { x { script = \"x\", " + line + " } }"
-                      : std::string{row.group} + " { " + line + " }");
-  }
-  // The suite must not be empty when all is built.
-  if (lines.empty())
-    lines.emplace_back("");
-  return lines;
-}
-
-INSTANTIATE_TEST_SUITE_P(Table, ConfigNotYet,
-                         testing::ValuesIn(not_yet_lines()));
 
 TEST(Config, RefusesBadValuesInATrace) {
   EXPECT_EQ(about_trace("percentiles = [0, -1, 50, 50.0, \"x\", 99.9999]"),
@@ -970,9 +924,6 @@ TEST(ShippedExample, DocumentsEveryKeyWithItsDefault) {
     EXPECT_GT(comment.size(), 20U) << name << " has no explanation";
     EXPECT_EQ(comment.find("(also per trace)") != std::string::npos,
               row.per_trace)
-      << name << ":" << comment;
-    EXPECT_EQ(comment.find("(not yet)") != std::string::npos,
-              !row.not_yet.empty())
       << name << ":" << comment;
   }
   for (const auto& [name, key] : keys)
