@@ -19,6 +19,11 @@ namespace {
 constexpr int actors_in_a_turn_max = 256;
 constexpr std::size_t messages_in_a_turn_max = 64;
 
+/// An actor that another one wakes runs next: what a trace's stages hand to
+/// each other is in the cache then, which a thousand traces in between would
+/// empty. So many in a row, then the queue goes on.
+constexpr int woken_in_a_row_max = 16;
+
 /// CAF's delayed messages, on one timer that is set to the next of them. io
 /// thread only, as all actors are.
 class io_clock final : public caf::detail::simple_actor_clock {
@@ -130,7 +135,10 @@ public:
   void enqueue(caf::resumable* job) override {
     {
       std::lock_guard guard{mutex_};
-      jobs_.push_back(job);
+      if (actor_runs_ && woken_in_a_row_ < woken_in_a_row_max)
+        woken_.push_back(job);
+      else
+        jobs_.push_back(job);
       if (std::exchange(turn_is_due_, true))
         return;
     }
@@ -157,6 +165,8 @@ protected:
     {
       std::lock_guard guard{mutex_};
       left.swap(jobs_);
+      left.insert(left.end(), woken_.begin(), woken_.end());
+      woken_.clear();
       turn_is_due_ = true; // what comes now stays where it is
     }
     for (auto* job : left)
@@ -181,12 +191,15 @@ private:
 
   caf::resumable* next() {
     std::lock_guard guard{mutex_};
-    if (jobs_.empty()) {
-      turn_is_due_ = false;
+    actor_runs_ = true;
+    auto& from = woken_.empty() ? jobs_ : woken_;
+    woken_in_a_row_ = woken_.empty() ? 0 : woken_in_a_row_ + 1;
+    if (from.empty()) {
+      actor_runs_ = turn_is_due_ = false;
       return nullptr;
     }
-    auto* job = jobs_.front();
-    jobs_.pop_front();
+    auto* job = from.front();
+    from.pop_front();
     return job;
   }
 
@@ -205,6 +218,10 @@ private:
           caf::intrusive_ptr_release(job);
       }
     }
+    {
+      std::lock_guard guard{mutex_};
+      actor_runs_ = false;
+    }
     boost::asio::post(io_, [this] { turn(); });
   }
 
@@ -214,6 +231,9 @@ private:
   caf::actor_config quiet_;
   std::mutex mutex_;
   std::deque<caf::resumable*> jobs_;
+  std::deque<caf::resumable*> woken_; // by an actor: they come first
+  int woken_in_a_row_ = 0;
+  bool actor_runs_ = false;
   bool turn_is_due_ = false; // posted, or under way
 };
 
