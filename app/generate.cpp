@@ -354,7 +354,7 @@ std::string storage_aggregation_conf(const config& all,
     rule("bpf2graphite-own-states",
          own
            + "(?:.*\\.)?(?:waiting|open|series|on_the_way|up|rss_kb|oldest_age_"
-             "s)(?:;.*)?$",
+             "s|acceptance_ms|running|starting|failing|stopped)(?:;.*)?$",
          roll_up::average);
     rule("bpf2graphite-own", own, roll_up::sum);
   }
@@ -489,8 +489,10 @@ std::string own_dashboard(const config& all, const std::string& host) {
      "s",
      "max",
      {{"destinations", "oldest_age_s"}}},
+    {"Time to acceptance", "ms", "max", {{"destinations", "acceptance_ms"}}},
     {"Points that wait", "short", "sum", {{"destinations", "waiting"}}},
     {"Restarts of bpftrace", "short", "sum", {{"traces", "restarts"}}},
+    {"Traces that fail", "short", "sum", {{"states", "failing"}}},
     {"Late, folded, sent again",
      "short",
      "sum",

@@ -237,7 +237,7 @@ std::vector<series_family> own_families(const naming_config& naming,
   };
   constexpr auto sum = roll_up::sum;
   constexpr auto state = roll_up::average;
-  constexpr std::array<own_leaf, 32> leaves{{
+  constexpr std::array<own_leaf, 38> leaves{{
     {"ledger", "read", sum},           {"ledger", "accepted", sum},
     {"ledger", "waiting", state},      {"ledger", "series", state},
     {"ledger", "folded", sum},         {"ledger", "late", sum},
@@ -254,6 +254,9 @@ std::vector<series_family> own_families(const naming_config& naming,
     {"destinations", "accepted", sum}, {"destinations", "waiting", state},
     {"destinations", "dropped", sum},  {"destinations", "resent", sum},
     {"destinations", "connects", sum}, {"destinations", "oldest_age_s", state},
+    {"destinations", "up", state},     {"destinations", "acceptance_ms", state},
+    {"states", "running", state},      {"states", "starting", state},
+    {"states", "failing", state},      {"states", "stopped", state},
   }};
   auto marked = naming;
   marked.host = any_host_level;
@@ -287,10 +290,10 @@ std::vector<series_family> own_families(const naming_config& naming,
 std::size_t own_series_count(std::size_t traces, std::size_t destinations) {
   // As own_metrics makes them of topology::report; a test counts those that a
   // daemon sends.
-  constexpr std::size_t ledger_and_process = 59;
+  constexpr std::size_t ledger_process_and_states = 63;
   constexpr std::size_t of_a_trace = 7;
-  constexpr std::size_t of_a_destination = 6;
-  return ledger_and_process + of_a_trace * traces
+  constexpr std::size_t of_a_destination = 8;
+  return ledger_process_and_states + of_a_trace * traces
          + of_a_destination * destinations;
 }
 

@@ -136,7 +136,8 @@ class Generate(scenario.Scenario):
 
     def own_metrics_are_as_told(self):
         states = {"waiting", "open", "series", "on_the_way", "up", "rss_kb",
-                  "oldest_age_s"}
+                  "oldest_age_s", "acceptance_ms", "running", "starting",
+                  "failing", "stopped"}
         for name in self.own():
             info = self.stored(name)
             self.assertEqual(RESOLUTION, info["archives"][0]["secondsPerPoint"],
