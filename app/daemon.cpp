@@ -178,8 +178,7 @@ status_report measured(status_report report, wall_time began) {
   report.started = seconds(began);
   report.now = seconds(wall_clock_now());
   report.process = costs_of(report.pid);
-  for (auto& trace : report.traces)
-    trace.process = costs_of(trace.state.pid);
+  set_costs(report.traces, costs_of);
   return report;
 }
 

@@ -5,6 +5,8 @@
 
 #include <boost/json.hpp>
 
+#include <unordered_map>
+
 namespace bpf2graphite {
 namespace {
 
@@ -61,6 +63,21 @@ json::object destination_json(const destination_report& to,
 }
 
 } // namespace
+
+void set_costs(std::vector<trace_report>& traces,
+               const std::function<process_costs(int pid)>& costs_of) {
+  std::unordered_map<int, std::vector<trace_report*>> processes;
+  for (auto& trace : traces)
+    processes[trace.state.pid].push_back(&trace);
+  for (auto& [pid, sharers] : processes) {
+    if (pid <= 0)
+      continue;
+    const auto whole = costs_of(pid);
+    for (auto* one : sharers)
+      one->process = {.cpu_ms = whole.cpu_ms / sharers.size(),
+                      .rss_kb = whole.rss_kb / sharers.size()};
+  }
+}
 
 std::string to_json(const status_report& report, report_readers readers) {
   json::array traces;

@@ -8,6 +8,7 @@
 #include "actors/watchdog/trace_status.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,7 +28,8 @@ struct trace_report {
   std::string script;
   trace_view state;
   std::int64_t resolution = 0; // of its slots, seconds
-  process_costs process;       // of its bpftrace; zeros without one
+  /// Of its bpftrace, or its part of one that it shares; zeros without one.
+  process_costs process;
   std::vector<named_count> counts;
   std::vector<map_history> history; // only when asked for
 };
@@ -63,6 +65,13 @@ struct status_report {
   std::vector<named_count> ledger;
   page_report page;
 };
+
+/// Sets what each trace's process costs. `costs_of` is asked once for each
+/// process. Traces that share one have equal parts of it, so that the sum over
+/// all traces is what all processes cost; when one of them leaves, the parts of
+/// the others grow.
+void set_costs(std::vector<trace_report>& traces,
+               const std::function<process_costs(int pid)>& costs_of);
 
 enum class report_readers {
   local,   // of the unix socket: with what bpftrace wrote to stderr

@@ -57,6 +57,23 @@ TEST(StatusReport, IsAJsonDocument) {
   EXPECT_EQ(json::parse(R"([{"slot":15,"counts":[[1,9]]}])"), map.at("slots"));
 }
 
+TEST(StatusReport, PartsWhatASharedProcessCosts) {
+  std::vector<trace_report> traces(4);
+  for (int i = 0; i < 3; ++i)
+    traces[static_cast<std::size_t>(i)].state.pid = i < 2 ? 7 : 8;
+  std::vector<int> asked;
+  set_costs(traces, [&](int pid) {
+    asked.push_back(pid);
+    return process_costs{.cpu_ms = 10, .rss_kb = 100'000};
+  });
+  std::sort(asked.begin(), asked.end());
+  EXPECT_EQ((std::vector{7, 8}), asked);
+  EXPECT_EQ(50'000, traces[0].process.rss_kb);
+  EXPECT_EQ(5, traces[1].process.cpu_ms);
+  EXPECT_EQ(100'000, traces[2].process.rss_kb);
+  EXPECT_EQ(0, traces[3].process.rss_kb) << "without a process";
+}
+
 TEST(StatusReport, KeepsWhatBpftraceSaidFromThePublic) {
   auto told = report();
   told.traces[0].state.reason = "bpftrace: exit status 1: no luck";
