@@ -486,8 +486,9 @@ private:
     if (!row.max || *row.max < -1)
       return all.end();
     // [2^62, 2^63) is the last one.
-    auto at = std::bit_width(static_cast<std::uint64_t>(*row.max + 1));
-    return all.begin() + std::min<std::ptrdiff_t>(at, all.size());
+    auto at = static_cast<std::ptrdiff_t>(
+      std::bit_width(static_cast<std::uint64_t>(*row.max) + 1));
+    return all.begin() + std::min(at, std::ssize(all));
   }
 
   /// The bounds of a row, whatever they are, up to its count.
