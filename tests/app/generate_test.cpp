@@ -169,7 +169,8 @@ TEST(StorageAggregation, KnowsOurOwnStatesFromOurCounters) {
   naming_config tags;
   tags.style = path_style::tags;
   EXPECT_EQ("^bpf\\.bpf2graphite\\.", own_pattern(tags, "bpf2graphite"));
-  auto text = storage_aggregation_conf(config{}, {});
+  const config defaults; // g++ 12 finds one without a name uninitialized
+  auto text = storage_aggregation_conf(defaults, {});
   auto begin = text.find("pattern = ") + 10;
   auto states = text.substr(begin, text.find('\n', begin) - begin);
   auto fits_states = [&](const char* name) {
@@ -177,6 +178,8 @@ TEST(StorageAggregation, KnowsOurOwnStatesFromOurCounters) {
   };
   EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.traces.cpu-lat.up"));
   EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.ledger.waiting"));
+  EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.states.failing"));
+  EXPECT_TRUE(fits_states("bpf.h.bpf2graphite.destinations.g.acceptance_ms"));
   EXPECT_FALSE(fits_states("bpf.h.bpf2graphite.ledger.read"));
   EXPECT_FALSE(fits_states("bpf.h.other.up"));
 }
