@@ -25,6 +25,10 @@
 namespace bpf2graphite {
 namespace {
 
+/// Seconds: before every slot. The smallest number there is would overflow in
+/// milliseconds.
+constexpr std::int64_t long_ago = -1'000'000'000'000;
+
 void say(const std::string& text) {
   std::fprintf(stderr, "bpf2graphite: %s\n", escaped(text).c_str());
 }
@@ -57,7 +61,7 @@ class consumer {
 public:
   consumer(const options& given, const trace_plan& plan)
     : records_{given.records}, budget_{std::numeric_limits<std::size_t>::max()},
-      series_{plan.series, budget_, std::numeric_limits<std::int64_t>::min()} {}
+      series_{plan.series, budget_, long_ago} {}
 
   void take(const output_decoder::result& result) {
     for (const auto& sentence : result.assumptions)

@@ -114,8 +114,9 @@ class Status(scenario.Scenario):
         self.assertEqual("", here()["reason"])
         self.assertLess(time.time() - here()["accepted_at"], 60)
         self.receiver.refuse()
-        scenario.wait_until(lambda: here()["state"] == "unreachable", 20,
-                            "nobody listens")
+        scenario.wait_until(lambda: here()["state"] == "unreachable"
+                            and here()["oldest_slot"], 20,
+                            "nobody listens, and something waits")
         away = here()
         self.assertIn("refused", away["reason"])
         self.assertGreater(away["oldest_slot"], 0)
