@@ -1,6 +1,7 @@
 #include "app/deep_check.hpp"
 
 #include "actors/graphite_connection/render_reader.hpp"
+#include "actors/graphite_connection/render_url.hpp"
 #include "actors/watchdog/child.hpp"
 #include "actors/watchdog/command_line.hpp"
 #include "app/generate.hpp"
@@ -186,7 +187,7 @@ std::vector<roll_up> rolled_up_by(web_client& web, const std::string& series,
                                   std::int64_t step) {
   constexpr std::int64_t hour = 3600;
   constexpr std::int64_t day = 24 * hour;
-  auto target = tagged_target(series);
+  auto target = render_target(series);
   auto ask = [&](std::int64_t from_ago,
                  std::int64_t until_ago) -> std::optional<stored_series> {
     auto answer = web.get(render_query(target, from_ago, until_ago));

@@ -1,5 +1,7 @@
 #include "app/graphite_fit.hpp"
 
+#include "actors/graphite_connection/render_url.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -8,27 +10,6 @@
 #include <numeric>
 
 namespace bpf2graphite {
-namespace {
-
-std::string percent_encoded(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    auto plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')
-                 || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
-    if (plain) {
-      out += c;
-      continue;
-    }
-    auto byte = static_cast<unsigned char>(c);
-    out += '%';
-    out += "0123456789ABCDEF"[byte >> 4U];
-    out += "0123456789ABCDEF"[byte & 15U];
-  }
-  return out;
-}
-
-} // namespace
-
 std::vector<fit_question> fit_questions(const config& all,
                                         const std::vector<trace_plan>& plans,
                                         const std::string& host) {
@@ -50,19 +31,6 @@ std::vector<fit_question> fit_questions(const config& all,
     add(family,
         std::chrono::duration_cast<std::chrono::seconds>(all.batcher.interval));
   return out;
-}
-
-std::string tagged_target(const std::string& series) {
-  auto tags = series.find(';');
-  if (tags == std::string::npos)
-    return series;
-  std::string out = "seriesByTag('name=" + series.substr(0, tags);
-  for (auto at = tags; at != std::string::npos;) {
-    auto end = series.find(';', at + 1);
-    out += "','" + series.substr(at + 1, end - at - 1);
-    at = end;
-  }
-  return out + "')";
 }
 
 std::string render_query(const std::string& target, std::int64_t from_ago,

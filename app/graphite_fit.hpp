@@ -30,9 +30,6 @@ std::vector<fit_question> fit_questions(const config& all,
                                         const std::vector<trace_plan>& plans,
                                         const std::string& host);
 
-/// The target that finds one series by its whole name, tags included.
-std::string tagged_target(const std::string& series);
-
 /// `?target=...&from=-...&until=...&format=raw`: seconds before now.
 std::string render_query(const std::string& target, std::int64_t from_ago,
                          std::int64_t until_ago);

@@ -1,5 +1,7 @@
 #include "actors/graphite_connection/arrival_check.hpp"
 
+#include "actors/graphite_connection/render_url.hpp"
+
 #include <boost/json.hpp>
 
 #include <algorithm>
@@ -13,39 +15,6 @@ namespace json = boost::json;
 
 // Nobody knows the retention here: a step more at both ends.
 constexpr std::int64_t margin_seconds = 120;
-
-/// A target of the render API for one series.
-std::string target_of(std::string_view series) {
-  auto tags = series.find(';');
-  if (tags == series.npos)
-    return std::string{series};
-  std::string out = "seriesByTag('name=";
-  out += series.substr(0, tags);
-  for (auto rest = series.substr(tags + 1); !rest.empty();) {
-    auto end = std::min(rest.find(';'), rest.size());
-    out += "','";
-    out += rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return out + "')";
-}
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    auto plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')
-                 || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
-    if (plain) {
-      out += c;
-      continue;
-    }
-    auto byte = static_cast<unsigned char>(c);
-    out += '%';
-    out += "0123456789ABCDEF"[byte >> 4];
-    out += "0123456789ABCDEF"[byte & 15];
-  }
-  return out;
-}
 
 /// The steps of a series that hold a value: [from, to).
 using spans = std::vector<std::pair<std::int64_t, std::int64_t>>;
@@ -173,7 +142,7 @@ std::optional<render_question> arrival_check::ask(steady_time now) {
     + std::to_string(std::max<std::int64_t>(from - margin_seconds, 0))
     + "&until=" + std::to_string(until + margin_seconds);
   for (auto& series : targets)
-    question.query += "&target=" + escaped(target_of(series));
+    question.query += "&target=" + percent_encoded(render_target(series));
   return question;
 }
 

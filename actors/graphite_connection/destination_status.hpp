@@ -2,8 +2,9 @@
 // Where a destination stands, for `status`. Lent by the topology; the
 // connection writes, anybody reads.
 
+#include "messages/guarded.hpp"
+
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -61,23 +62,6 @@ struct destination_view {
   std::uint64_t acceptance_ms = 0;
 };
 
-class destination_status {
-public:
-  destination_view read() const {
-    std::lock_guard guard{mutex_};
-    return view_;
-  }
-
-  /// Calls `change(destination_view&)`.
-  template <class Change>
-  void update(Change&& change) {
-    std::lock_guard guard{mutex_};
-    change(view_);
-  }
-
-private:
-  mutable std::mutex mutex_;
-  destination_view view_;
-};
+using destination_status = guarded<destination_view>;
 
 } // namespace bpf2graphite

@@ -57,4 +57,36 @@ render_url parse_render_url(std::string_view text) {
   return result;
 }
 
+std::string render_target(std::string_view series) {
+  auto tags = series.find(';');
+  if (tags == series.npos)
+    return std::string{series};
+  std::string out = "seriesByTag('name=";
+  out += series.substr(0, tags);
+  for (auto rest = series.substr(tags + 1); !rest.empty();) {
+    auto end = std::min(rest.find(';'), rest.size());
+    out += "','";
+    out += rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return out + "')";
+}
+
+std::string percent_encoded(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    auto plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')
+                 || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
+    if (plain) {
+      out += c;
+      continue;
+    }
+    auto byte = static_cast<unsigned char>(c);
+    out += '%';
+    out += "0123456789ABCDEF"[byte >> 4U];
+    out += "0123456789ABCDEF"[byte & 15U];
+  }
+  return out;
+}
+
 } // namespace bpf2graphite

@@ -20,4 +20,10 @@ struct render_url {
 /// our own.
 render_url parse_render_url(std::string_view text);
 
+/// The target of the render API that is this one series, tags included.
+std::string render_target(std::string_view series);
+
+/// For a value in a query: all but letters, digits, `-`, `_` and `.` as %XX.
+std::string percent_encoded(std::string_view text);
+
 } // namespace bpf2graphite

@@ -2,10 +2,10 @@
 // Where a trace stands, for `status`. Lent by the topology; the watchdog
 // writes, anybody reads.
 
+#include "messages/guarded.hpp"
 #include "messages/trace.hpp"
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -39,23 +39,6 @@ struct trace_view {
   std::string last_words; // of the last process that ended: raw, at most 4 KiB
 };
 
-class trace_status {
-public:
-  trace_view read() const {
-    std::lock_guard guard{mutex_};
-    return view_;
-  }
-
-  /// Calls `change(trace_view&)`.
-  template <class Change>
-  void update(Change&& change) {
-    std::lock_guard guard{mutex_};
-    change(view_);
-  }
-
-private:
-  mutable std::mutex mutex_;
-  trace_view view_;
-};
+using trace_status = guarded<trace_view>;
 
 } // namespace bpf2graphite

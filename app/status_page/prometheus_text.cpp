@@ -163,12 +163,14 @@ void write_traces(exposition& out, const std::vector<trace_report>& traces) {
     for (const auto* reason : losses)
       out.sample({{"trace", trace.name}, {"reason", reason}},
                  count_of(trace.counts, reason));
-  out.family("trace_process_cpu_seconds_total", "counter",
-             "CPU time of the bpftrace that runs; begins anew with it.");
+  out.family(
+    "trace_process_cpu_seconds_total", "counter",
+    "CPU time of its bpftrace, or its part of a shared one; begins anew "
+    "with each.");
   for (const auto& trace : traces)
     out.sample({{"trace", trace.name}}, seconds_of(trace.process.cpu_ms));
   out.family("trace_process_resident_memory_bytes", "gauge",
-             "Resident memory of the bpftrace that runs.");
+             "Resident memory of its bpftrace, or its part of a shared one.");
   for (const auto& trace : traces)
     out.sample({{"trace", trace.name}}, trace.process.rss_kb * 1024);
 }

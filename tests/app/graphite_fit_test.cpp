@@ -120,11 +120,5 @@ TEST(Spoils, OnlyAddingMatters) {
   EXPECT_FALSE(spoils(max, {}));
 }
 
-TEST(TaggedTarget, FindsOneSeries) {
-  EXPECT_EQ("a.b", tagged_target("a.b"));
-  EXPECT_EQ("seriesByTag('name=a','host=h','le=8')",
-            tagged_target("a;host=h;le=8"));
-}
-
 } // namespace
 } // namespace bpf2graphite

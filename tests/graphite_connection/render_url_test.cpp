@@ -40,5 +40,15 @@ TEST(RenderUrl, RefusesTheRestWithARemedy) {
   EXPECT_NE(parse_render_url("https://g").error.find("TLS"), std::string::npos);
 }
 
+TEST(RenderTarget, IsOneSeriesWithItsTags) {
+  EXPECT_EQ("a.b", render_target("a.b"));
+  EXPECT_EQ("seriesByTag('name=a','host=h','le=8')",
+            render_target("a;host=h;le=8"));
+}
+
+TEST(PercentEncoded, LeavesOnlyWhatMeansNothingInAQuery) {
+  EXPECT_EQ("a-Z_0.b%27%2C%3D%26%20%FF", percent_encoded("a-Z_0.b',=& \xFF"));
+}
+
 } // namespace
 } // namespace bpf2graphite
