@@ -19,17 +19,16 @@ TEST(ReadPace, WaitsLongWhileLittleComes) {
 TEST(ReadPace, HurriesWhenAPipeFillsAndCalmsDownAgain) {
   read_pace pace{250ms};
   pace.drained(capacity / 2 + 1, capacity);
-  EXPECT_EQ(pace.delay(), 31ms);
-  pace.drained(capacity, capacity);
-  pace.drained(capacity, capacity);
-  pace.drained(capacity, capacity);
+  EXPECT_EQ(pace.delay(), 31250us);
+  for (int i = 0; i < 3; ++i)
+    pace.drained(capacity, capacity);
   EXPECT_EQ(pace.delay(), read_pace::delay_min);
   pace.drained(capacity / 3, capacity);
   EXPECT_EQ(pace.delay(), read_pace::delay_min) << "just right";
   int rounds = 0;
   for (; pace.delay() < 250ms; ++rounds)
     pace.drained(100, capacity);
-  EXPECT_EQ(rounds, 7);
+  EXPECT_EQ(rounds, 12);
   pace.drained(100, capacity);
   EXPECT_EQ(pace.delay(), 250ms);
 }
