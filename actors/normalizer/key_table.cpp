@@ -13,6 +13,27 @@ key_table::id key_table::find_or_add(const std::vector<std::string>& parts) {
     scratch_.append(length, sizeof size);
     scratch_ += part;
   }
+  // A print names its keys in the order of the print before, as a rule: most
+  // are found by one comparison and without their hash.
+  if (newest_ < entries_.size()) {
+    const auto guess = entries_[newest_].follower;
+    if (guess < entries_.size() && entries_[guess].text != nullptr
+        && *entries_[guess].text == scratch_) {
+      newest_ = guess;
+      return guess;
+    }
+  }
+  const auto key = look_up();
+  if (key != none) {
+    if (newest_ < entries_.size())
+      entries_[newest_].follower = key;
+    newest_ = key;
+  }
+  return key;
+}
+
+/// The number of the text in `scratch_`.
+key_table::id key_table::look_up() {
   if (const auto found = by_text_.find(std::string_view{scratch_});
       found != by_text_.end())
     return found->second;
@@ -25,7 +46,7 @@ key_table::id key_table::find_or_add(const std::vector<std::string>& parts) {
   const auto key = free_.back();
   const auto added = by_text_.emplace(scratch_, key).first;
   free_.pop_back();
-  entries_[key] = {&added->first, 0, no_tag};
+  entries_[key] = {&added->first, 0, 0, no_tag};
   bytes_ += scratch_.size();
   return key;
 }

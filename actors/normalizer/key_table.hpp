@@ -81,9 +81,12 @@ public:
   bool valid() const;
 
 private:
+  id look_up();
+
   struct entry {
     const std::string* text = nullptr; // the map's own; null: free
     std::uint32_t holds = 0;
+    id follower = 0; // looked up after this one, the last time
     std::uint64_t tag = no_tag;
   };
 
@@ -99,6 +102,7 @@ private:
   std::vector<entry> entries_;
   std::vector<id> free_;
   std::string scratch_;
+  id newest_ = 0; // looked up last
   std::size_t bytes_ = 0;
   std::size_t held_ = 0;
 };

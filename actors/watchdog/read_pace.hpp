@@ -12,10 +12,11 @@ namespace bpf2graphite {
 /// bpftrace that blocks in write() loses events.
 class read_pace {
 public:
-  /// A pipe of 64 KiB that fills faster than this comes at 0.6 GB/s. With 2 ms
+  /// A pipe of 64 KiB that fills faster than this comes at 0.26 GB/s. With 2 ms
   /// a flood came in at 24 MB/s, and each row cost 1.3 to 1.7 times as much
-  /// (tests/bench): after a sleep so long everything has left the caches.
-  static constexpr std::chrono::microseconds delay_min{100};
+  /// (tests/bench): after a sleep so long everything has left the caches. Far
+  /// shorter ones cost more in sleeps than they save.
+  static constexpr std::chrono::microseconds delay_min{250};
 
   explicit read_pace(std::chrono::microseconds longest)
     : longest_{std::max(longest, std::chrono::microseconds{0})}, delay_{

@@ -28,7 +28,7 @@ TEST(ReadPace, HurriesWhenAPipeFillsAndCalmsDownAgain) {
   int rounds = 0;
   for (; pace.delay() < 250ms; ++rounds)
     pace.drained(100, capacity);
-  EXPECT_EQ(rounds, 12);
+  EXPECT_EQ(rounds, 10);
   pace.drained(100, capacity);
   EXPECT_EQ(pace.delay(), 250ms);
 }
