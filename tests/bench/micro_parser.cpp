@@ -3,7 +3,7 @@
 // it (its on-demand reader and its tree, each over the whole padded stream as
 // its documentation advises). Before anything is timed, all must say the same.
 //
-//   micro_bench [--benchmark_filter=...] [--benchmark_repetitions=...]
+//   micro_parser [--benchmark_filter=...] [--benchmark_repetitions=...]
 //
 // The stream: prints of 20 buckets, of which six counts change between two.
 
@@ -136,6 +136,7 @@ bool same(const std::vector<snapshot>& a, const std::vector<snapshot>& b) {
 
 void rows_done(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * prints * rows);
+  state.SetLabel("rows");
 }
 
 void json_ours(benchmark::State& state) {
@@ -144,7 +145,7 @@ void json_ours(benchmark::State& state) {
     benchmark::DoNotOptimize(ours(output_format::json, stream));
   rows_done(state);
 }
-BENCHMARK(json_ours)->Name("hist/json");
+BENCHMARK(json_ours)->Name("JSON");
 
 void json_simdjson_on_demand(benchmark::State& state) {
   simdjson::padded_string stream{stream_of(output_format::json)};
@@ -153,7 +154,7 @@ void json_simdjson_on_demand(benchmark::State& state) {
     benchmark::DoNotOptimize(by_demand(parser, stream));
   rows_done(state);
 }
-BENCHMARK(json_simdjson_on_demand)->Name("hist/simdjson");
+BENCHMARK(json_simdjson_on_demand)->Name("JSON, simdjson on demand");
 
 void json_simdjson_tree(benchmark::State& state) {
   simdjson::padded_string stream{stream_of(output_format::json)};
@@ -162,7 +163,7 @@ void json_simdjson_tree(benchmark::State& state) {
     benchmark::DoNotOptimize(by_tree(parser, stream));
   rows_done(state);
 }
-BENCHMARK(json_simdjson_tree)->Name("hist/simdjson_tree");
+BENCHMARK(json_simdjson_tree)->Name("JSON, simdjson tree");
 
 void text_ours(benchmark::State& state) {
   auto stream = stream_of(output_format::text);
@@ -170,7 +171,7 @@ void text_ours(benchmark::State& state) {
     benchmark::DoNotOptimize(ours(output_format::text, stream));
   rows_done(state);
 }
-BENCHMARK(text_ours)->Name("hist/text");
+BENCHMARK(text_ours)->Name("text");
 
 } // namespace
 
@@ -183,7 +184,7 @@ int main(int argc, char** argv) {
       || !same(ours_of_json, by_tree(tree, json))
       || !same(ours_of_json,
                ours(output_format::text, stream_of(output_format::text)))) {
-    std::fputs("micro_bench: the readers do not agree\n", stderr);
+    std::fputs("micro_parser: the readers do not agree\n", stderr);
     return 1;
   }
   benchmark::Initialize(&argc, argv);

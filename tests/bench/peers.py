@@ -2,7 +2,6 @@
 that starts its own generators (tests/support/bench_bpftrace.cpp)."""
 
 import ctypes
-import glob
 import os
 import pathlib
 import re
@@ -406,7 +405,7 @@ class Lab:
     def __init__(self, folder, build, notify):
         self.folder, self.notify = folder, notify
         self._number = 0
-        build = pathlib.Path(build)
+        self.build = build = pathlib.Path(build)
         self.daemon = str(build / "bpf2graphite")
         self.generator = f"{folder}/bench_bpftrace"
         # Where collectd's nobody may reach it.
@@ -424,11 +423,11 @@ class Lab:
     def peer(self, kind, work, port):
         return kind(self, work, port, f"{self.folder}/peer.{self.next()}")
 
-    @staticmethod
-    def micro_benchmarks(build):
-        """The programs with micro-benchmarks that were built."""
-        return [name for name in sorted(glob.glob(f"{build}/tests/micro_*"))
-                if os.path.isfile(name) and os.access(name, os.X_OK)]
+    def micro_benchmarks(self):
+        """[(stage, program)] of the micro-benchmarks that were built."""
+        return [(path.name.removeprefix("micro_"), str(path))
+                for path in sorted(self.build.glob("tests/micro_*"))
+                if path.is_file() and os.access(path, os.X_OK)]
 
 
 def judge(peer, head, series):
