@@ -2,6 +2,7 @@
 that starts its own generators (tests/support/bench_bpftrace.cpp)."""
 
 import ctypes
+import json
 import os
 import pathlib
 import re
@@ -33,10 +34,12 @@ class Work:
     """What the generators of one run print; see bench_bpftrace.cpp."""
 
     def __init__(self, traces=1, shape="hist", form="json", kind="cumulative",
-                 writes="own", every=1000, prints=0, keys=10, rows=20):
+                 writes="own", every=1000, prints=0, keys=10, rows=20,
+                 tell=False):
         self.traces, self.form, self.kind = traces, form, kind
         self.shape, self.writes, self.every = shape, writes, every
         self.prints, self.keys, self.rows = prints, keys, rows
+        self.tell = tell
 
     def script(self, folder, index):
         # The second line is for the daemon, which finds out from the script
@@ -46,7 +49,8 @@ class Work:
         value = "count()" if self.shape == "counts" else "hist(nsecs)"
         return (f"//bench folder={folder} index={index} shape={self.shape} "
                 f"kind={self.kind} writes={self.writes} every={self.every} "
-                f"prints={self.prints} keys={self.keys} rows={self.rows}\n"
+                f"prints={self.prints} keys={self.keys} rows={self.rows} "
+                f"tell={int(self.tell)}\n"
                 f"interval:ms:1000 {{ @u{key} = {value}; print(@u);{clear} }}\n")
 
 
@@ -61,18 +65,27 @@ class Peer:
     def __init__(self, lab, work, port, folder):
         self.lab, self.work, self.port = lab, work, port
         self.folder = folder
-        self.said = f"{folder}/said"  # by the generators
-        os.makedirs(self.said)
+        os.makedirs(folder)
         os.chmod(folder, 0o755)
-        os.chmod(self.said, 0o777)  # collectd's are nobody's
-        os.mkfifo(f"{self.said}/gate")
-        os.chmod(f"{self.said}/gate", 0o644)
+        self.said = self.add_said("said")  # by the generators
         for n in range(work.traces):
-            with open(f"{folder}/t{n}.bt", "w") as file:
-                file.write(work.script(self.said, n))
-            os.chmod(f"{folder}/t{n}.bt", 0o644)
+            self.write_script(n, self.said)
         self.process = None
         self.log = f"{folder}/log"
+
+    def add_said(self, name):
+        """A folder with a gate, for what generators say."""
+        said = f"{self.folder}/{name}"
+        os.makedirs(said)
+        os.chmod(said, 0o777)  # collectd's are nobody's
+        os.mkfifo(f"{said}/gate")
+        os.chmod(f"{said}/gate", 0o644)
+        return said
+
+    def write_script(self, index, said):
+        with open(f"{self.folder}/t{index}.bt", "w") as file:
+            file.write(self.work.script(said, index))
+        os.chmod(f"{self.folder}/t{index}.bt", 0o644)
 
     def command(self):
         raise NotImplementedError
@@ -96,8 +109,8 @@ class Peer:
         return self
 
     # ---- its generators ------------------------------------------------------
-    def _left(self, what):
-        return [name for name in os.listdir(self.said)
+    def _left(self, what, said=None):
+        return [name for name in os.listdir(said or self.said)
                 if name.startswith(what) and name[len(what):].isdigit()]
 
     def wait_ready(self, seconds=120):
@@ -218,14 +231,18 @@ class Daemon(Peer):
     def __init__(self, *where, watched=True):
         super().__init__(*where)
         self.watched = watched
-        runtime = f"{self.folder}/runtime"
-        os.mkdir(runtime)
+        self.config = f"{self.folder}/bench.conf"
+        self.runtime = f"{self.folder}/runtime"
+        os.mkdir(self.runtime)
+        self.configure(range(self.work.traces))
+
+    def configure(self, indices):
+        """Writes the configuration with these traces."""
         traces = "".join(f'  t{n} {{\n    script = "{self.folder}/t{n}.bt"\n  }}\n'
-                         for n in range(self.work.traces))
-        own = "" if watched else "own-metrics {\n  enabled = false\n}\n"
+                         for n in indices)
+        own = "" if self.watched else "own-metrics {\n  enabled = false\n}\n"
         # Only a test prints more than 8 MiB a second.
         budget = '  output-budget = "0"\n' if self.work.every == 0 else ""
-        self.config = f"{self.folder}/bench.conf"
         with open(self.config, "w") as file:
             file.write(
                 f'graphite {{\n  server = "127.0.0.1"\n  port = {self.port}\n}}\n'
@@ -234,7 +251,7 @@ class Daemon(Peer):
                 # Generators compile nothing that has to be spread.
                 f'  format = "{self.work.form}"\n  starts-at-once = 64\n'
                 f'{budget}}}\n'
-                f'status {{\n  runtime-directory = "{runtime}"\n}}\n{own}'
+                f'status {{\n  runtime-directory = "{self.runtime}"\n}}\n{own}'
                 f'log {{\n  format = "text"\n}}\ntraces {{\n{traces}}}\n')
         os.chmod(self.config, 0o644)
 
@@ -268,6 +285,79 @@ class BareDaemon(Daemon):
 
     def __init__(self, *where):
         super().__init__(*where, watched=False)
+
+
+class Life(Daemon):
+    """The daemon as shipped, from start to end: it is reloaded with a hundredth
+    of its traces taken out, as many changed (another process) and as many
+    new."""
+
+    def __init__(self, *where):
+        super().__init__(*where)
+        self.moved = max(1, self.work.traces // 100)
+        self.gone = range(self.moved)
+        self.changed = range(self.moved, 2 * self.moved)
+        self.new = range(self.work.traces, self.work.traces + self.moved)
+        # What runs from the reload on speaks of itself here.
+        self.later = self.add_said("later")
+        self.gates = []
+
+    def let_print(self):
+        """From now on whoever starts prints at once."""
+        self.gates = [os.open(f"{said}/gate", os.O_RDWR)
+                      for said in (self.said, self.later)]
+
+    def wait_printed(self, seconds=120):
+        wait_for(lambda: len(self._left("printed.")) >= self.work.traces,
+                 seconds, "all traces have printed")
+
+    def reload(self):
+        """Seconds until the daemon says that it is ready, until the new and the
+        changed ones have printed and those taken out have ended."""
+        for index in (*self.changed, *self.new):
+            self.write_script(index, self.later)
+        self.configure(range(self.moved, self.work.traces + self.moved))
+        before = len(self.lab.notify.messages())
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: any("READY=1" in text for text
+                             in self.lab.notify.messages()[before:]),
+                 60, "READY after the reload")
+        ready = time.monotonic() - begun
+        wait_for(lambda: len(self._left("printed.", self.later))
+                 >= 2 * self.moved
+                 and len(self._left("truth.")) >= 2 * self.moved, 60,
+                 "the reload is done")
+        return ready, time.monotonic() - begun
+
+    def status(self):
+        """(seconds, bytes, names of the traces that run) of `status --json`."""
+        begun = time.monotonic()
+        ran = subprocess.run(
+            [self.lab.daemon, "--config", self.config, "status", "--json"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        passed = time.monotonic() - begun
+        return passed, len(ran.stdout), {
+            one["name"] for one in json.loads(ran.stdout)["traces"]
+            if one["state"] == "running"}
+
+    def stop(self, seconds=60):
+        used = super().stop(seconds)
+        for gate in self.gates:
+            os.close(gate)
+        return used
+
+    def truth(self):
+        # A trace that was changed had two processes, which both count.
+        series, prints, rows = super().truth()
+        of_first, self.said = self.said, self.later
+        try:
+            more, *numbers = super().truth()
+        finally:
+            self.said = of_first
+        for path, total in more.items():
+            series[path] = series.get(path, 0) + total
+        return series, prints + numbers[0], rows + numbers[1]
 
 
 class BareLoop(Peer):

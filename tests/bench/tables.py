@@ -64,10 +64,23 @@ def goals(figures):
         at_most(f"nothing happens, {words}: wake-ups", limit,
                 max((one["wakeups_s"] for one in figures["idle"]
                      if one["peer"] == peer), default=None), "/s", 2)
+    result.append(life_goal(figures))
     result.append(("no slot late, no value missing in any run", "none",
                    "; ".join(figures["wrong"]) or "none",
                    "missed" if figures["wrong"] else "met"))
     return result
+
+
+def life_goal(figures):
+    """The whole life of a daemon with 1000 traces."""
+    row = figures["life"][0] if figures["life"] else None
+    what, goal = "1000 traces start, run a minute, reload, stop", "nothing lost"
+    if row is None or row["traces"] < 1000 or row["run_s"] < 60:
+        return what, goal, "-", "not measured"
+    return (what, goal, f"values: {row['values']}; all print after "
+            f"{row['start_s']:.1f} s, reloaded after {row['reload_s']:.1f} s, "
+            f"stopped after {row['stop_s']:.1f} s",
+            "met" if row["values"] == "all" else "missed")
 
 
 def parsing_goal(figures):
@@ -116,6 +129,19 @@ def sections(figures):
                   str(one["threads"]),
                   "-" if not one["late_s"] else f"{one['late_s']:.1f} s",
                   one["values"]] for one in figures[name]]))
+    if figures["life"]:
+        result.append((
+            "From start to stop", "The same traces; the reload takes a "
+            "hundredth of them out, changes as many, adds as many.",
+            ["traces", "run for", "all print after", "reload: ready",
+             "... all new ones print", "status --json", "its size", "stop",
+             "rows printed", "slots at most late", "values"],
+            [[str(one["traces"]), f"{one['run_s']} s", f"{one['start_s']:.1f} s",
+              f"{one['ready_s']:.2f} s", f"{one['reload_s']:.2f} s",
+              f"{one['status_s'] * 1000:.0f} ms",
+              f"{one['status_bytes'] / 1024:.0f} KiB", f"{one['stop_s']:.2f} s",
+              str(one["printed"]), f"{one['late_s']:.1f} s", one["values"]]
+             for one in figures["life"]]))
     if figures["parsing"]:
         result.append((
             "Each stage alone", "Without actors, pipes and sockets, over prints "
@@ -192,6 +218,8 @@ def must_be_complete(figures, parts):
             if one["values"] != "all" and one["peer"] != "collectd":
                 raise SystemExit(f"bench: {part}: {one['what']}, "
                                  f"{one['peer']}: {one['values']}")
+    if "life" in parts and not figures["life"]:
+        raise SystemExit("bench: life has no row")
     if "parsing" in parts and os.path.exists(BENCHMARK_LIBRARY_HEADER):
         missing = STAGES - {one["stage"] for one in figures["parsing"]}
         if missing or parsing_goal(figures)[-1] == "not measured":

@@ -20,6 +20,7 @@
 //     every=MS     a print so often, each trace with a phase of its own; 0: as
 //                  fast as it is read
 //     prints=N     then no more; 0: no end
+//     tell=1       leaves DIR/printed.INDEX after the first print
 //     writes=own   as 0.17 writes: text: of the last element of a map each line
 //                  alone, what stands before it in pieces of up to 4096 bytes;
 //                  JSON: records in pieces of up to 4096 bytes
@@ -113,6 +114,7 @@ struct plan {
   bool cumulative = false;
   std::int64_t every_ms = 1000;
   std::int64_t prints = 0;
+  bool tell = false;
   writes how = writes::own;
   form format = form::text;
 };
@@ -456,6 +458,8 @@ void sleep_until(std::int64_t at_ns, const sigset_t& unblocked) {
       out.write(bytes);
       bytes.clear();
     }
+    if (of.tell && out.prints() == 1)
+      leave(of, "printed", "");
     if (last) {
       more = false;
       ::sigprocmask(SIG_BLOCK, &all, nullptr);
@@ -544,6 +548,8 @@ plan plan_of(std::string_view script) {
       result.every_ms = to_number(value);
     else if (name == "prints")
       result.prints = to_number(value);
+    else if (name == "tell")
+      result.tell = to_number(value) != 0;
     else if (name == "kind")
       result.cumulative =
         one_of<bool>(name, value, {{"cleared", false}, {"cumulative", true}});
