@@ -9,7 +9,7 @@ OURS_BARE = "bpf2graphite, no own metrics, no watchdog"
 LOOP = "bare loop"
 
 # tests/bench/micro_*.cpp; built where this header is.
-STAGES = {"parser"}
+STAGES = {"parser", "slots", "names", "encoder"}
 BENCHMARK_LIBRARY_HEADER = "/usr/include/benchmark/benchmark.h"
 
 # RSS in MB, wake-ups a second with so many traces at work.

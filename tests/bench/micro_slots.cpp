@@ -1,0 +1,130 @@
+// How many rows of histograms a CPU second adds to slots: snapshots in, points
+// out, without parsing and without text. Before anything is timed, the points
+// must add up to what was printed.
+//
+//   micro_slots [--benchmark_filter=...] [--benchmark_repetitions=...]
+//
+// Prints of 20 buckets each 100 ms, slots of 15 s: a collect for 150 prints.
+
+#include "actors/normalizer/trace_series.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace bpf2graphite;
+
+constexpr int rows = 20;
+constexpr std::int64_t t0 = 1'700'000'010'000; // a slot begins, in ms
+
+struct plan {
+  accumulation how = accumulation::cleared;
+  int keys = 0; // 0: a map without keys
+  int prints = 1500;
+};
+
+constexpr plan cleared{};
+constexpr plan cumulative{.how = accumulation::cumulative};
+constexpr plan keyed{
+  .how = accumulation::cumulative, .keys = 10, .prints = 150};
+
+std::vector<snapshot> printed(const plan& of) {
+  std::vector<snapshot> out;
+  for (int n = 1; n <= of.prints; ++n) {
+    auto& print = out.emplace_back();
+    print.map = "@usecs";
+    print.kind = map_kind::hist;
+    print.number = static_cast<std::uint64_t>(n);
+    print.arrival = wall_time_from_ms(t0 + 50 + n * 100);
+    for (int k = 0; k < std::max(1, of.keys); ++k) {
+      auto& entry = print.entries.emplace_back();
+      if (of.keys > 0)
+        entry.keys.push_back("key" + std::to_string(k));
+      auto& to = entry.value.emplace<std::vector<bucket>>();
+      for (int r = 0; r < rows; ++r) {
+        const auto low = std::int64_t{2} << r;
+        const auto count = static_cast<std::uint64_t>(5 + r + k);
+        to.push_back({low, low * 2 - 1,
+                      of.how == accumulation::cleared
+                        ? count
+                        : count * static_cast<std::uint64_t>(n)});
+      }
+    }
+  }
+  return out;
+}
+
+/// The sum of all points of these prints.
+exact add_all(const plan& of, const std::vector<snapshot>& prints) {
+  series_config config;
+  config.trace = "t";
+  config.naming.host = "h";
+  config.other_maps.how = of.how;
+  series_budget total{10000};
+  trace_series series{config, total, 0};
+  series.opened(wall_time_from_ms(t0));
+  std::vector<metric> points;
+  exact sum = 0;
+  const auto take = [&] {
+    for (const auto& point : points)
+      sum += std::get<exact>(point.value);
+    points.clear();
+  };
+  int until_collect = 0;
+  for (const auto& print : prints) {
+    series.add(print);
+    if (++until_collect == 150) {
+      until_collect = 0;
+      series.collect(print.arrival, points);
+      take();
+    }
+  }
+  series.drain(prints.back().arrival, points);
+  take();
+  return sum;
+}
+
+exact expected(const plan& of, const std::vector<snapshot>& prints) {
+  exact sum = 0;
+  for (const auto& print : prints) {
+    if (of.how == accumulation::cumulative)
+      sum = 0; // the last print counts
+    for (const auto& entry : print.entries)
+      for (const auto& row : std::get<0>(entry.value))
+        sum += row.count;
+  }
+  return sum;
+}
+
+void add(benchmark::State& state, const plan& of) {
+  const auto prints = printed(of);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(add_all(of, prints));
+  state.SetItemsProcessed(state.iterations() * of.prints * rows
+                          * std::max(1, of.keys));
+  state.SetLabel("rows");
+}
+BENCHMARK_CAPTURE(add, cleared, cleared)->Name("cleared");
+BENCHMARK_CAPTURE(add, cumulative, cumulative)->Name("cumulative");
+BENCHMARK_CAPTURE(add, keyed, keyed)->Name("cumulative, 10 keys");
+
+} // namespace
+
+int main(int argc, char** argv) {
+  for (const auto& of : {cleared, cumulative, keyed}) {
+    const auto prints = printed(of);
+    if (add_all(of, prints) != expected(of, prints)) {
+      std::fputs("micro_slots: points do not add up to what was printed\n",
+                 stderr);
+      return 1;
+    }
+  }
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
