@@ -389,6 +389,17 @@ class BareSlots(BareLoop):
         return True
 
 
+class CountedLoop(BareLoop):
+    """The same under callgrind."""
+
+    def command(self):
+        return ["valgrind", "--tool=callgrind", "--callgrind-out-file="
+                f"{self.folder}/callgrind"] + super().command()
+
+    def instructions(self):
+        return callgrind_costs(f"{self.folder}/callgrind")[0]
+
+
 class Python(Peer):
     """tests/bench/python_pipeline.py."""
 
@@ -444,6 +455,32 @@ class Collectd(Peer):
         self.hush()
         time.sleep(1)
         return super().stop(seconds)
+
+
+def callgrind_costs(path):
+    """(all instructions, {function: its own}) of callgrind's output file.
+    Source: valgrind's manual, "Callgrind Format Specification"."""
+    names, own, function, total, called = {}, {}, "", 0, False
+    with open(path, errors="replace") as file:
+        for line in file:
+            if line.startswith("fn="):
+                number, _, name = line[3:].strip().partition(" ")
+                if name:
+                    names[number] = name
+                function = names[number]
+            elif line.startswith(("cfn=", "cfi=", "cob=", "calls=")):
+                if line.startswith("cfn="):
+                    number, _, name = line[4:].strip().partition(" ")
+                    if name:
+                        names[number] = name
+                called = line.startswith("calls=")
+            elif line[0] in "0123456789+-*":
+                if not called:  # else: what the callee took
+                    cost = int(line.split()[1])
+                    own[function] = own.get(function, 0) + cost
+                    total += cost
+                called = False
+    return total, own
 
 
 class Receiver:
@@ -502,6 +539,7 @@ class Lab:
         shutil.copy(build / "tests" / "bench_bpftrace", self.generator)
         os.chmod(self.generator, 0o755)
         self.receiver = str(build / "tests" / "bench_receiver")
+        self.stage_work = str(build / "tests" / "stage_work")
         self.bare_loop = str(build / "tests" / "bare_loop")
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))

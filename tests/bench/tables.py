@@ -1,6 +1,7 @@
 """The figures of tests/bench/run as tables, for a terminal and for README.md."""
 
 import os
+import shutil
 
 BEGIN, END = "<!-- costs -->", "<!-- end -->"
 
@@ -150,6 +151,23 @@ def sections(figures):
             [[one["stage"], one["what"], one["of"],
               f"{one['items_s'] / 1e6:.1f} M", number(1e9 / one["items_s"])]
              for one in figures["parsing"]]))
+    if figures["instructions"]:
+        result.append((
+            "Instructions a row", "By callgrind, without the kernel's: our "
+            "stages without actors, pipes and sockets, and the whole bare loop; "
+            "the functions of ours with the most.",
+            ["printed", "ours", "bare loop", "ratio"],
+            [[one["what"], number(one["ours"]), number(one["bare"]),
+              number(one["ratio"])] for one in figures["instructions"]]))
+        result.append((
+            "Functions with the most instructions", "", ["printed", "function",
+                                                         "a row"],
+            [[one["what"], name, number(cost)]
+             for one in figures["instructions"]
+             for name, cost in one["functions"]]))
+    elif "instructions" in figures.get("parts", []):
+        result.append(("Instructions a row", "", ["", ""],
+                       [["not measured", "valgrind is not installed"]]))
     return result
 
 
@@ -227,6 +245,10 @@ def must_be_complete(figures, parts):
                              "is no figure of "
                              + (", ".join(sorted(missing)) or "simdjson")
                              + " (target micro_benchmarks)")
+    if "instructions" in parts and shutil.which("valgrind") \
+            and not figures["instructions"]:
+        raise SystemExit("bench: valgrind is installed, but there are no "
+                         "instructions")
     text = as_text(figures)
     for title, *_ in sections(figures):
         if f"== {title}" not in text or f"**{title}.**" \
