@@ -126,6 +126,7 @@ row_bounds bounds_of(const bucket& row) {
 
 std::size_t read_rows(const std::vector<bucket>& printed, histogram_rows& out) {
   out.clear();
+  out.reserve(std::min(printed.size(), rows_per_histogram_max));
   auto refused = std::size_t{0};
   auto sorted = true;
   for (const auto& row : printed) {
@@ -158,6 +159,9 @@ std::size_t add_rows(histogram_rows& into, const histogram_rows& from,
                      int sign) {
   auto at = std::size_t{0};
   auto gained = std::size_t{0};
+  // Not by doubling: a trace keeps half a dozen of these for good.
+  if (into.empty())
+    into.reserve(from.size());
   for (const auto& row : from) {
     while (at < into.size() && into[at].bounds != row.bounds
            && into[at].bounds.before(row.bounds))
@@ -176,6 +180,7 @@ std::size_t add_rows(histogram_rows& into, const histogram_rows& from,
 void subtract_rows(const histogram_rows& now, const histogram_rows& before,
                    histogram_rows& out) {
   out.clear();
+  out.reserve(now.size());
   auto old = before.begin();
   for (const auto& row : now) {
     while (old != before.end() && old->bounds != row.bounds
