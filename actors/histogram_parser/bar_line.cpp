@@ -42,12 +42,12 @@ constexpr std::uint64_t eight_times(char c) {
 /// stand in front, or the columns differ from the bar of that length.
 bool is_bar(const char* bar) {
   static_assert(bar_columns == 6 * 8 + 4);
-  std::uint64_t filled = 0;
+  // Eight counts side by side, of at most seven each; then their sum.
+  const auto last = eight(bar + 44) >> 32; // the last four
+  auto counts = (last >> 6) & eight_times(1);
   for (std::size_t at = 0; at < 48; at += 8)
-    filled +=
-      (((eight(bar + at) >> 6) & eight_times(1)) * eight_times(1)) >> 56;
-  auto last = eight(bar + 44) >> 32; // the last four
-  filled += (((last >> 6) & eight_times(1)) * eight_times(1)) >> 56;
+    counts += (eight(bar + at) >> 6) & eight_times(1);
+  const auto filled = (counts * eight_times(1)) >> 56;
   if (filled > bar_columns)
     return false;
   const char* wanted = all_bars.data() + bar_columns - filled;
@@ -122,8 +122,14 @@ bool has_frame(view line) {
   return at[0] == ' ' && at[1] == '|' && is_bar(at + 2);
 }
 
+/// bpftrace writes a label to the left in so many columns and a count to the
+/// right in so many; what needs more takes more.
+constexpr std::size_t label_columns = 16;
+constexpr std::size_t count_columns = 8;
+
 struct power_row {
   std::string label;
+  std::array<char, label_columns> padded{}; // the label in its columns
   std::int64_t min = 0;
   std::int64_t max = 0;
 };
@@ -140,12 +146,16 @@ const std::array<power_row, powers>& power_rows() {
       return text;
     };
     std::array<power_row, powers> made;
-    made[0] = {"[0]", 0, 0};
-    made[1] = {"[1]", 1, 1};
+    made[0] = {"[0]", {}, 0, 0};
+    made[1] = {"[1]", {}, 1, 1};
     for (std::size_t i = 2; i < powers; ++i) {
       auto low = std::int64_t{1} << (i - 1);
-      made[i] = {'[' + spelled(i - 1) + ", " + spelled(i) + ')', low,
-                 low - 1 + low};
+      made[i] = {
+        '[' + spelled(i - 1) + ", " + spelled(i) + ')', {}, low, low - 1 + low};
+    }
+    for (auto& row : made) {
+      row.padded.fill(' ');
+      row.label.copy(row.padded.data(), label_columns);
     }
     return made;
   }();
@@ -173,14 +183,22 @@ bool read_hist_bar(view line, std::size_t power, bucket& row) {
   if (power >= powers)
     return false;
   const auto& known = power_rows()[power];
+  std::uint64_t count = 0;
+  // As a rule nothing is wider than its columns.
+  const auto usual = line.size() == label_columns + count_columns + frame
+                     && eight(line.data()) == eight(known.padded.data())
+                     && eight(line.data() + 8) == eight(known.padded.data() + 8)
+                     && read_column(line.data() + label_columns, count);
   // (A view that is long enough for a frame holds any of the labels.)
-  if (line.size() < frame + known.label.size()
-      || std::memcmp(line.data(), known.label.data(), known.label.size()) != 0
-      || !has_frame(line))
+  if (!usual
+      && (line.size() < frame + known.label.size()
+          || std::memcmp(line.data(), known.label.data(), known.label.size())
+               != 0))
+    return false;
+  if (!has_frame(line))
     return false;
   line.remove_suffix(frame);
-  std::uint64_t count = 0;
-  if (!read_count(line.substr(known.label.size()), count))
+  if (!usual && !read_count(line.substr(known.label.size()), count))
     return false;
   row.min = known.min;
   row.max = known.max;

@@ -103,6 +103,17 @@ bool between_lhist(const row_bounds& low, const row_bounds& high, exact from,
   return even_rows(from, to, width, out);
 }
 
+/// Moves `at` forward to the row of these bounds, or to where it would stand.
+/// True when it is there. As a rule two prints of one histogram are compared,
+/// row by row the same: what is equal is seen before an order is asked for.
+template <class Iterator>
+bool step_to(const row_bounds& bounds, Iterator& at, Iterator end) {
+  auto equal = at != end && at->bounds == bounds;
+  while (!equal && at != end && at->bounds.before(bounds))
+    equal = ++at != end && at->bounds == bounds;
+  return equal;
+}
+
 } // namespace
 
 bool row_bounds::before(const row_bounds& other) const {
@@ -152,27 +163,22 @@ std::size_t read_rows(const std::vector<bucket>& printed, histogram_rows& out) {
   return refused;
 }
 
-// As a rule two prints of one histogram are compared, row by row the same: what
-// is equal is seen before an order is asked for, and stepped over.
-
 std::size_t add_rows(histogram_rows& into, const histogram_rows& from,
                      int sign) {
-  auto at = std::size_t{0};
   auto gained = std::size_t{0};
   // Not by doubling: a trace keeps half a dozen of these for good.
   if (into.empty())
     into.reserve(from.size());
+  auto at = into.begin();
   for (const auto& row : from) {
-    while (at < into.size() && into[at].bounds != row.bounds
-           && into[at].bounds.before(row.bounds))
-      ++at;
-    if (at < into.size() && into[at].bounds == row.bounds) {
-      into[at++].count += sign * row.count;
-      continue;
+    const auto count = sign < 0 ? -row.count : row.count;
+    if (step_to(row.bounds, at, into.end())) {
+      at->count += count;
+    } else {
+      at = into.insert(at, {row.bounds, count});
+      ++gained;
     }
-    into.insert(into.begin() + static_cast<std::ptrdiff_t>(at),
-                {row.bounds, sign * row.count});
-    ++gained;
+    ++at;
   }
   return gained;
 }
@@ -183,11 +189,8 @@ void subtract_rows(const histogram_rows& now, const histogram_rows& before,
   out.reserve(now.size());
   auto old = before.begin();
   for (const auto& row : now) {
-    while (old != before.end() && old->bounds != row.bounds
-           && old->bounds.before(row.bounds))
-      ++old;
     auto difference = row.count;
-    if (old != before.end() && old->bounds == row.bounds)
+    if (step_to(row.bounds, old, before.end()))
       difference -= old++->count;
     if (difference != 0)
       out.push_back({row.bounds, difference});
@@ -197,10 +200,7 @@ void subtract_rows(const histogram_rows& now, const histogram_rows& before,
 bool covers(const histogram_rows& large, const histogram_rows& small) {
   auto at = large.begin();
   for (const auto& row : small) {
-    while (at != large.end() && at->bounds != row.bounds
-           && at->bounds.before(row.bounds))
-      ++at;
-    const auto there = at != large.end() && at->bounds == row.bounds;
+    const auto there = step_to(row.bounds, at, large.end());
     if ((there ? at++->count : exact{0}) < row.count)
       return false;
   }
