@@ -103,6 +103,10 @@ void map_series::emit(const map_slot& slot, map_slots& from,
   for (auto i = index{0}; i < groups_.size(); ++i)
     if (groups_[i].alive)
       emit_group(i, out, counts);
+  // Not kept for the next slot, which is seconds away: with a thousand traces
+  // that is a megabyte.
+  for (const auto i : touched_)
+    histogram_rows{}.swap(groups_[i].sum.rows);
   counts.points += out.size() - points;
 }
 

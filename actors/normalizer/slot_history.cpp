@@ -37,20 +37,20 @@ std::uint64_t count_of(const histogram_row& row) {
 
 void slot_history::add(std::string_view map, const map_slot& slot) {
   std::lock_guard guard{mutex_};
-  sum_.clear();
+  histogram_rows sum;
   for (std::size_t i = 0; i < slot.used; ++i)
-    add_rows(sum_, slot.cells[i].sum.rows);
+    add_rows(sum, slot.cells[i].sum.rows);
   auto at = std::find_if(maps_.begin(), maps_.end(),
                          [&](const kept_map& kept) { return kept.map == map; });
   if (at == maps_.end()) {
-    if (sum_.empty() || maps_.size() == maps_max)
+    if (sum.empty() || maps_.size() == maps_max)
       return;
     maps_.push_back({std::string{map}, {}, {}, 0});
     at = std::prev(maps_.end());
   }
   auto& kept = *at;
   packed_slot packed{slot.start, {}};
-  for (const auto& row : sum_) {
+  for (const auto& row : sum) {
     if (row.count <= 0)
       continue;
     auto known = std::find(kept.rows.begin(), kept.rows.end(), row.bounds);
@@ -70,7 +70,7 @@ void slot_history::add(std::string_view map, const map_slot& slot) {
     kept.slots.pop_back();
   kept.slots.push_back(std::move(packed));
   if (kept.slots.size() > slots_max)
-    kept.slots.pop_front();
+    kept.slots.erase(kept.slots.begin());
 }
 
 std::vector<map_history> slot_history::read() const {

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -52,14 +51,13 @@ private:
 
   struct kept_map {
     std::string map;
-    std::vector<row_bounds> rows; // in the order in which they were met
-    std::deque<packed_slot> slots;
+    std::vector<row_bounds> rows;   // in the order in which they were met
+    std::vector<packed_slot> slots; // oldest first
     std::uint64_t rows_left_out = 0;
   };
 
   mutable std::mutex mutex_;
   std::vector<kept_map> maps_;
-  histogram_rows sum_; // scratch
 };
 
 } // namespace bpf2graphite

@@ -7,11 +7,11 @@ namespace bpf2graphite::supervision {
 
 bool restart_window::admit(clock::time_point now) {
   while (!restarts_.empty() && now - restarts_.front() > limit_.period)
-    restarts_.pop_front();
+    restarts_.erase(restarts_.begin());
   restarts_.push_back(now);
   auto admitted = restarts_.size() <= limit_.max_restarts;
   while (restarts_.size() > limit_.max_restarts + 1)
-    restarts_.pop_front();
+    restarts_.erase(restarts_.begin());
   return admitted;
 }
 

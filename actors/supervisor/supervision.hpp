@@ -4,9 +4,9 @@
 
 #include <chrono>
 #include <cstddef>
-#include <deque>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace bpf2graphite::supervision {
 
@@ -61,7 +61,7 @@ public:
 
 private:
   intensity limit_;
-  std::deque<clock::time_point> restarts_;
+  std::vector<clock::time_point> restarts_; // few: a deque takes 600 bytes
 };
 
 struct backoff_limits {

@@ -44,7 +44,7 @@ void last_words::end_line(clock::time_point now,
   ++logged;
   known_.push_back({line, now});
   if (known_.size() > known_lines_max)
-    known_.pop_front();
+    known_.erase(known_.begin());
   if (cut)
     line += " ...";
   if (auto count = std::exchange(left_out_, 0); count > 0)
@@ -54,7 +54,7 @@ void last_words::end_line(clock::time_point now,
 
 bool last_words::known(const std::string& line, clock::time_point now) {
   while (!known_.empty() && now - known_.front().at >= repeat_after)
-    known_.pop_front();
+    known_.erase(known_.begin());
   return std::any_of(known_.begin(), known_.end(),
                      [&](const auto& entry) { return entry.text == line; });
 }

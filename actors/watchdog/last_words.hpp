@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,8 +57,8 @@ private:
   };
 
   std::string kept_;
-  std::deque<logged_line> known_; // oldest first
-  std::string line_;              // of the line that is not complete
+  std::vector<logged_line> known_; // oldest first; few, so no deque
+  std::string line_;               // of the line that is not complete
   bool cut_ = false;
   clock::time_point period_began_{};
   std::size_t logged_ = 0;     // in this period
