@@ -99,8 +99,9 @@ def parsing_goal(figures):
             "met" if ratio >= 2 else "missed")
 
 
-def sections(figures):
-    """[(title, sentence, head, rows)], cells as texts."""
+def sections(figures, functions=10):
+    """[(title, sentence, head, rows)], cells as texts; so many functions of each
+    profile."""
     result = [("Goals", "", ["", "goal", "measured", ""], goals(figures))]
     if figures["lines"]:
         result.append((
@@ -164,7 +165,7 @@ def sections(figures):
                                                          "a row"],
             [[one["what"], name, number(cost)]
              for one in figures["instructions"]
-             for name, cost in one["functions"]]))
+             for name, cost in one["functions"][:functions]]))
     elif "instructions" in figures.get("parts", []):
         result.append(("Instructions a row", "", ["", ""],
                        [["not measured", "valgrind is not installed"]]))
@@ -200,7 +201,7 @@ def as_markdown(figures):
     def cell(text):
         return text.replace("|", "\\|").replace("<", "&lt;")
     out = [heading(figures)]
-    for title, sentence, head, rows in sections(figures):
+    for title, sentence, head, rows in sections(figures, functions=3):
         out += ["", f"**{title}.** {sentence}".rstrip(), "",
                 "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         out += ["| " + " | ".join(map(cell, row)) + " |" for row in rows]
