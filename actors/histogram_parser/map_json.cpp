@@ -227,9 +227,10 @@ private:
     take_record(line, out);
     if (line.size() > kept_record_bytes_max) {
       draft_ = {};
-      rows_ = {};
-      texts_ = {};
-      unescaped_ = {};
+      // (`= {}` would keep what they have.)
+      std::vector<bucket>{}.swap(rows_);
+      std::vector<std::string_view>{}.swap(texts_);
+      std::string{}.swap(unescaped_);
     }
   }
 
@@ -1247,9 +1248,10 @@ private:
   std::map<std::string, map_state, std::less<>> states_;
   std::string speech_; // what printf has begun and not ended with a line end
   std::ptrdiff_t first_row_ = 0; // of hist(): where its last print began
-  // Kept for their memory only:
+  // Kept for their memory only; of a histogram, for all parsers of a thread
+  // together: a thousand of them would empty the caches.
+  static inline thread_local std::vector<bucket> rows_;
   draft draft_;
-  std::vector<bucket> rows_;
   std::vector<std::string_view> texts_;
   std::string unescaped_;
 };

@@ -107,6 +107,7 @@ void map_series::emit(const map_slot& slot, map_slots& from,
   // that is a megabyte.
   for (const auto i : touched_)
     histogram_rows{}.swap(groups_[i].sum.rows);
+  std::vector<row_bounds>{}.swap(missing_);
   counts.points += out.size() - points;
 }
 

@@ -173,6 +173,7 @@ void map_series::missing_rows(key_group& of, bool fills) {
 
 /// Begins the series in `missing_` and, for a new group, those that each has.
 void map_series::add_names(key_group& to) {
+  to.leaves.reserve(to.leaves.size() + missing_.size());
   for (const auto& row : missing_) {
     const auto at =
       std::find_if(to.leaves.begin(), to.leaves.end(),

@@ -31,6 +31,8 @@ bool is_sum(accumulation how) {
 
 } // namespace
 
+thread_local amount map_slots::difference_;
+
 void map_slots::add(const snapshot& print, const key_filter& filter,
                     std::int64_t floor, series_counts& counts) {
   keys_.sweep();

@@ -186,7 +186,7 @@ private:
   whole_print before_last_;
   bool dump_seen_ = false;
 
-  amount difference_; // scratch
+  static thread_local amount difference_; // scratch of all maps
 };
 
 } // namespace bpf2graphite
