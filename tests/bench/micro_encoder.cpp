@@ -27,7 +27,7 @@ std::vector<metric> points(bool whole) {
     const auto path = std::make_shared<const std::string>(
       "bpf.web1_example_org.biolatency.usecs.key" + std::to_string(n / 20) + "."
       + std::to_string(std::int64_t{2} << n % 20));
-    metric_value value = exact{n * 37};
+    metric_value value = exact{n} * 37;
     if (!whole)
       value = n * 1.37 + 0.1;
     out.push_back({path, value, t0});

@@ -41,6 +41,7 @@ row_bounds row(int r) {
 void new_names(benchmark::State& state) {
   const metric_path paths{naming(), "biolatency", {}, "@usecs"};
   std::vector<std::string> raw;
+  raw.reserve(keys);
   for (int k = 0; k < keys; ++k)
     raw.push_back(key_of(k));
   for (auto _ : state)

@@ -40,7 +40,7 @@ std::vector<snapshot> printed(const plan& of) {
     print.map = "@usecs";
     print.kind = map_kind::hist;
     print.number = static_cast<std::uint64_t>(n);
-    print.arrival = wall_time_from_ms(t0 + 50 + n * 100);
+    print.arrival = wall_time_from_ms(t0 + 50 + std::int64_t{n} * 100);
     for (int k = 0; k < std::max(1, of.keys); ++k) {
       auto& entry = print.entries.emplace_back();
       if (of.keys > 0)
@@ -48,7 +48,7 @@ std::vector<snapshot> printed(const plan& of) {
       auto& to = entry.value.emplace<std::vector<bucket>>();
       for (int r = 0; r < rows; ++r) {
         const auto low = std::int64_t{2} << r;
-        const auto count = static_cast<std::uint64_t>(5 + r + k);
+        const auto count = std::uint64_t{5} + static_cast<unsigned>(r + k);
         to.push_back({low, low * 2 - 1,
                       of.how == accumulation::cleared
                         ? count

@@ -157,8 +157,8 @@ int main(int argc, char** argv) {
       if (kind == "keyed")
         one.key = {"key" + std::to_string(k)};
       for (int r = 0; r < rows; ++r) {
-        const auto count =
-          static_cast<std::uint64_t>(40 + (n * 7 + r * 3) % 16 + 16 * k);
+        const int added = 40 + (n * 7 + r * 3) % 16 + 16 * k;
+        const auto count = static_cast<std::uint64_t>(added);
         auto& shown = one.rows[std::int64_t{2} << r];
         shown = kind == "cumulative" ? shown + count : count;
         now += count;

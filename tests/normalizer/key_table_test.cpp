@@ -17,6 +17,7 @@ parts key_of(int i) {
 TEST(KeyTable, GivesAKeyItsNumberInWhateverOrderItIsAskedFor) {
   key_table keys;
   std::vector<key_table::id> ids;
+  ids.reserve(10);
   for (int i = 0; i < 10; ++i)
     ids.push_back(keys.find_or_add(key_of(i)));
   auto ask = [&](int i) {
