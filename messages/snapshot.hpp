@@ -1,29 +1,15 @@
 #pragma once
 // One print of one bpftrace map, as exact numbers.
 
+#include "messages/buckets.hpp"
 #include "messages/trace.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 namespace bpf2graphite {
-
-/// Holds every integer that bpftrace prints (-2^63 ... 2^64-1) and sums of
-/// them.
-__extension__ typedef __int128 exact;
-
-/// One row of a histogram. Both ends are inclusive, as in bpftrace's JSON,
-/// because the exclusive end of its highest row, 2^63, fits in no int64.
-struct bucket {
-  std::optional<std::int64_t> min; // none: open towards minus infinity
-  std::optional<std::int64_t> max; // none: open towards plus infinity
-  std::uint64_t count = 0;
-
-  friend bool operator==(const bucket&, const bucket&) = default;
-};
 
 /// What bpftrace's stats() prints.
 struct stats_value {
@@ -52,7 +38,7 @@ struct text_value {
 };
 
 enum class map_kind {
-  hist,    // hist and lhist: std::vector<bucket>
+  hist,    // hist and lhist: buckets
   value,   // count, sum, avg, min, max, plain integers: exact
   stats,   // stats_value
   tseries, // std::vector<tseries_value>
@@ -68,8 +54,8 @@ inline constexpr exact metric_unit = 1'000'000'000;
 struct map_entry {
   /// Key parts as printed, raw bytes; empty for a map without keys.
   std::vector<std::string> keys;
-  std::variant<std::vector<bucket>, exact, stats_value,
-               std::vector<tseries_value>, text_value>
+  std::variant<buckets, exact, stats_value, std::vector<tseries_value>,
+               text_value>
     value;
   /// The output ended within this histogram: rows may be missing.
   bool partial = false;
@@ -96,7 +82,7 @@ struct snapshot {
 inline std::uint64_t values_in(const snapshot& print) {
   std::uint64_t values = 0;
   for (const auto& entry : print.entries)
-    if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
+    if (const auto* rows = std::get_if<buckets>(&entry.value))
       values += rows->size();
     else
       ++values;

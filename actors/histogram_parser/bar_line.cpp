@@ -114,18 +114,23 @@ bool read_count(view text, std::uint64_t& count) {
   return true;
 }
 
+/// " |", the bar, "|".
+bool is_frame(const char* at) {
+  return at[0] == ' ' && at[1] == '|' && at[frame - 1] == '|' && is_bar(at + 2);
+}
+
 /// A line that can be a row, cut at the end of its count.
 bool has_frame(view line) {
   if (line.size() < frame + 4 || line.back() != '|')
     return false;
-  const char* at = line.data() + line.size() - frame;
-  return at[0] == ' ' && at[1] == '|' && is_bar(at + 2);
+  return is_frame(line.data() + line.size() - frame);
 }
 
 /// bpftrace writes a label to the left in so many columns and a count to the
 /// right in so many; what needs more takes more.
 constexpr std::size_t label_columns = 16;
 constexpr std::size_t count_columns = 8;
+static_assert(usual_bar_bytes == label_columns + count_columns + frame + 1);
 
 struct power_row {
   std::string label;
@@ -177,6 +182,18 @@ bool read_bar(view line, bucket& row) {
   row.max = bounds.max;
   row.count = count;
   return true;
+}
+
+bool read_usual_bar(view lines, std::size_t power, std::uint64_t& count) {
+  if (lines.size() < usual_bar_bytes || power >= powers)
+    return false;
+  const char* at = lines.data();
+  const auto& known = power_rows()[power];
+  return at[usual_bar_bytes - 1] == '\n'
+         && eight(at) == eight(known.padded.data())
+         && eight(at + 8) == eight(known.padded.data() + 8)
+         && read_column(at + label_columns, count)
+         && is_frame(at + label_columns + count_columns);
 }
 
 bool read_hist_bar(view line, std::size_t power, bucket& row) {

@@ -5,6 +5,7 @@
 #include "messages/snapshot.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace bpf2graphite {
@@ -20,6 +21,15 @@ inline constexpr std::size_t no_power = ~std::size_t{0};
 /// bpftrace does: its label is compared and not read. False says nothing: ask
 /// read_bar. Every number may be given.
 bool read_hist_bar(std::string_view line, std::size_t power, bucket& row);
+
+/// The bytes of a row whose label and count are no wider than their columns,
+/// with its line end.
+inline constexpr std::size_t usual_bar_bytes = 80;
+
+/// The same where `lines` begins with that row of hist(), in such bytes: of it
+/// only the count is read. False says nothing.
+bool read_usual_bar(std::string_view lines, std::size_t power,
+                    std::uint64_t& count);
 
 /// The number of a row of hist(); no_power: it is none.
 std::size_t power_of(const bucket& row);

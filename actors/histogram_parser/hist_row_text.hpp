@@ -45,9 +45,9 @@ struct hist_row_text {
   }
 };
 
-/// [0], [1], [2, 4) ... [2^62, 2^63): at index n those below 2^n.
-inline constexpr std::size_t hist_rows_all = 64;
-using hist_row_texts = std::array<hist_row_text, hist_rows_all>;
+/// [0], [1], [2, 4) ... [2^62, 2^63): at index n those below 2^n. (In
+/// hist_bounds one place further on: there the negative values are first.)
+using hist_row_texts = std::array<hist_row_text, 64>;
 
 /// `{"min": 4, "max": 7, "count": `: the JSON of all versions.
 inline const hist_row_texts& json_hist_rows() {

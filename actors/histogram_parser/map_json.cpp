@@ -228,7 +228,7 @@ private:
     if (line.size() > kept_record_bytes_max) {
       draft_ = {};
       // (`= {}` would keep what they have.)
-      std::vector<bucket>{}.swap(rows_);
+      rows_.release();
       std::vector<std::string_view>{}.swap(texts_);
       std::string{}.swap(unescaped_);
     }
@@ -426,8 +426,7 @@ private:
       case map_kind::hist:
         if (!fixed_rows(in))
           return false;
-        draft_.entries.emplace_back().value.emplace<std::vector<bucket>>(
-          rows_.begin(), rows_.end());
+        draft_.entries.emplace_back().value.emplace<buckets>(rows_);
         return true;
       case map_kind::stats: {
         stats_value stats;
@@ -459,37 +458,37 @@ private:
     if (in.byte(']'))
       return true;
     // The row that is expected next; behind the last one: none is.
-    auto known = json_hist_rows().begin() + first_row_;
-    const auto end = json_hist_rows().end();
+    const auto& texts = json_hist_rows();
+    auto place = first_row_;
     do {
-      auto& row = rows_.emplace_back();
-      if (known != end && in.text(*known)) {
-        row.min = known->min;
-        row.max = known->max;
-        ++known;
-      } else if (fixed_bounds(in, row)) {
-        known = row_behind(row);
+      if (place < hist_rows_all && in.text(texts[place - 1])) {
+        std::uint64_t count;
+        if (!in.count(count))
+          return false;
+        rows_.push_hist(place++, count);
       } else {
-        return false;
+        bucket row;
+        if (!fixed_bounds(in, row) || !in.count(row.count))
+          return false;
+        rows_.push_back(row);
+        place = place_behind(row);
       }
-      if (!in.count(row.count) || !in.byte('}'))
+      if (!in.byte('}'))
         return false;
     } while (in.byte(',') && (in.byte(' ') || true));
-    if (const auto& first = rows_.front(); first.min && *first.min >= 0)
-      first_row_ = static_cast<std::ptrdiff_t>(
-        std::bit_width(static_cast<std::uint64_t>(*first.min)));
+    if (const auto first = rows_.front(); first.min && *first.min >= 0)
+      first_row_ = hist_place_of(*first.min);
     return in.byte(']');
   }
 
-  /// The row of hist() behind this one, if it is one itself.
-  static hist_row_texts::const_iterator row_behind(const bucket& row) {
-    const auto& all = json_hist_rows();
+  /// Where in hist_bounds the row behind this one stands, if this is a row of
+  /// hist().
+  static std::size_t place_behind(const bucket& row) {
     if (!row.max || *row.max < -1)
-      return all.end();
-    // [2^62, 2^63) is the last one.
-    auto at = static_cast<std::ptrdiff_t>(
-      std::bit_width(static_cast<std::uint64_t>(*row.max) + 1));
-    return all.begin() + std::min(at, std::ssize(all));
+      return no_hist_place;
+    return *row.max == std::numeric_limits<std::int64_t>::max()
+             ? no_hist_place
+             : hist_place_of(*row.max + 1);
   }
 
   /// The bounds of a row, whatever they are, up to its count.
@@ -729,7 +728,7 @@ private:
       case map_kind::hist:
         if (!general_rows(in))
           return false;
-        value.emplace<std::vector<bucket>>(rows_.begin(), rows_.end());
+        value.emplace<buckets>(rows_);
         return true;
       case map_kind::stats:
         if (in.next() == '{')
@@ -753,7 +752,7 @@ private:
     if (in.token(']'))
       return true;
     do {
-      auto& row = rows_.emplace_back();
+      bucket row;
       std::optional<exact> low;
       std::optional<exact> high;
       bool counted = false;
@@ -777,6 +776,7 @@ private:
       } while (in.token(','));
       if (!in.token('}') || !counted || !to_bounds(low, high, row))
         return false;
+      rows_.push_back(row);
     } while (in.token(','));
     return in.token(']');
   }
@@ -1073,7 +1073,7 @@ private:
   }
 
   static std::uint64_t values_in(const map_entry& entry) {
-    if (auto rows = std::get_if<std::vector<bucket>>(&entry.value))
+    if (auto rows = std::get_if<buckets>(&entry.value))
       return rows->size();
     if (auto series = std::get_if<std::vector<tseries_value>>(&entry.value))
       return series->size();
@@ -1247,10 +1247,12 @@ private:
   unsigned blank_lines_ = 0; // just before
   std::map<std::string, map_state, std::less<>> states_;
   std::string speech_; // what printf has begun and not ended with a line end
-  std::ptrdiff_t first_row_ = 0; // of hist(): where its last print began
+  // Of hist(): where in hist_bounds its last print began; never the row below
+  // 0.
+  std::size_t first_row_ = 1;
   // Kept for their memory only; of a histogram, for all parsers of a thread
   // together: a thousand of them would empty the caches.
-  static inline thread_local std::vector<bucket> rows_;
+  static inline thread_local buckets rows_;
   draft draft_;
   std::vector<std::string_view> texts_;
   std::string unescaped_;

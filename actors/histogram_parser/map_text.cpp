@@ -95,10 +95,10 @@ std::uint64_t width(const bucket& row) {
 }
 
 /// True when `row` can follow the rows of one histogram.
-bool joins(const std::vector<bucket>& rows, const bucket& row) {
+bool joins(const buckets& rows, const bucket& row) {
   if (rows.empty())
     return true;
-  const bucket& last = rows.back();
+  const auto last = rows.back();
   if (!last.max || !row.min || *row.min <= *last.max)
     return false;
   std::uint64_t gap = static_cast<std::uint64_t>(*row.min)
@@ -479,6 +479,8 @@ public:
     now_ = arrival;
     seen_ = true;
     while (!lines.empty()) {
+      if (where_ == place::bars && usual_bars(lines))
+        continue;
       std::size_t end = std::min(lines.find('\n'), lines.size());
       whole_line(lines.substr(0, end));
       lines.remove_prefix(std::min(end + 1, lines.size()));
@@ -1156,6 +1158,20 @@ private:
     }
   }
 
+  /// The bars of a hist() at the front of `lines`, each one power behind the
+  /// one before and no wider than its columns: as a rule all but the first.
+  /// They are taken from `lines`; false when there is none.
+  bool usual_bars(view& lines) {
+    const auto all = lines.size();
+    std::uint64_t count = 0;
+    while (follows_ && rows_.size() < rows_max
+           && read_usual_bar(lines, next_power_, count)) {
+      rows_.push_hist(++next_power_, count);
+      lines.remove_prefix(usual_bar_bytes);
+    }
+    return lines.size() != all;
+  }
+
   void in_bars(view text) {
     bucket row;
     bool expected = read_hist_bar(text, next_power_, row);
@@ -1185,14 +1201,12 @@ private:
 
   void end_hist(bool partial) {
     where_ = place::between;
-    exact total = 0;
-    for (const bucket& row : rows_)
-      total += row.count;
+    const auto total = rows_.total();
     if (!rows_.empty() && (rows_.front().count == 0 || rows_.back().count == 0))
       head_map_->divided = true;
     map_entry entry;
     std::size_t bytes = key_text_.size() + rows_.size() * bar_bytes;
-    entry.value = std::vector<bucket>(rows_);
+    entry.value = rows_; // a copy takes only what it needs
     entry.partial = partial;
     rows_.clear();
     add_head(key_text_, std::move(entry), map_kind::hist, &total, bytes);
@@ -1472,7 +1486,7 @@ private:
     print.number = ++map.prints;
     ++counts_.snapshots;
     for (const map_entry& entry : print.entries) {
-      if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
+      if (const auto* rows = std::get_if<buckets>(&entry.value))
         counts_.values += rows->size();
       else if (const auto* points =
                  std::get_if<std::vector<tseries_value>>(&entry.value))
@@ -1699,7 +1713,7 @@ private:
   bool doubtful_ = false;          // may be an empty text instead of a key ...
   std::size_t doubtful_bytes_ = 0; // ... with this much of key_text_ as its key
 
-  std::vector<bucket> rows_;
+  buckets rows_;
   // The power of two that begins the row which is expected next, and began the
   // last histogram; whether the row before was taken into rows_.
   std::size_t next_power_ = no_power;

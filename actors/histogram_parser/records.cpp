@@ -120,8 +120,8 @@ public:
   value_writer(const record_frame& frame, map_kind kind, std::string& out)
     : frame_(frame), kind_(kind), is_map_(kind != map_kind::print), out_(out) {}
 
-  void operator()(const std::vector<bucket>& rows) {
-    for (const bucket& row : rows) {
+  void operator()(const buckets& rows) {
+    for (const bucket row : rows) {
       begin("hist");
       out_ += ",\"bucket\":{\"min\":";
       append_bound(row.min, out_);

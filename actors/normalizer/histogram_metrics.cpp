@@ -32,13 +32,13 @@ std::optional<metric_value> percentile(const histogram_rows& rows, double p) {
   if (std::abs(rank - whole) <= 1e-9L)
     rank = whole;
   auto below = exact{0};
-  const histogram_row* row = nullptr;
+  std::optional<histogram_row> row;
   for (const auto& candidate : rows) {
     if (candidate.count <= 0)
       continue;
-    if (row != nullptr)
+    if (row)
       below += row->count;
-    row = &candidate;
+    row = candidate;
     if (static_cast<long double>(below + candidate.count) >= rank)
       break;
   }
@@ -72,10 +72,11 @@ std::optional<metric_value> mean_estimate(const histogram_rows& rows) {
 }
 
 std::optional<exact> highest_of(const histogram_rows& rows) {
-  for (auto row = rows.rbegin(); row != rows.rend(); ++row)
-    if (row->count > 0)
-      return exact{row->bounds.open_high ? row->bounds.min : row->bounds.max};
-  return std::nullopt;
+  std::optional<exact> highest;
+  for (const auto& row : rows)
+    if (row.count > 0)
+      highest = row.bounds.open_high ? row.bounds.min : row.bounds.max;
+  return highest;
 }
 
 } // namespace bpf2graphite

@@ -8,8 +8,7 @@
 namespace bpf2graphite {
 namespace {
 
-constexpr auto lowest = std::numeric_limits<std::int64_t>::min();
-constexpr auto highest = std::numeric_limits<std::int64_t>::max();
+constexpr auto most_counted = std::numeric_limits<std::uint64_t>::max();
 
 bool rising(const histogram_row& a, const histogram_row& b) {
   return a.bounds.before(b.bounds);
@@ -108,74 +107,150 @@ bool between_lhist(const row_bounds& low, const row_bounds& high, exact from,
 /// row by row the same: what is equal is seen before an order is asked for.
 template <class Iterator>
 bool step_to(const row_bounds& bounds, Iterator& at, Iterator end) {
-  auto equal = at != end && at->bounds == bounds;
-  while (!equal && at != end && at->bounds.before(bounds))
-    equal = ++at != end && at->bounds == bounds;
+  auto equal = at != end && (*at).bounds == bounds;
+  while (!equal && at != end && (*at).bounds.before(bounds))
+    equal = ++at != end && (*at).bounds == bounds;
   return equal;
 }
 
 } // namespace
 
-bool row_bounds::before(const row_bounds& other) const {
-  if (open_low != other.open_low)
-    return open_low;
-  if (min != other.min)
-    return min < other.min;
-  if (max != other.max)
-    return max < other.max;
-  return !open_high && other.open_high;
+histogram_rows::histogram_rows(std::initializer_list<histogram_row> rows) {
+  for (const auto& row : rows)
+    push_back(row);
 }
 
-exact row_bounds::width() const {
-  return open_low || open_high ? exact{0} : exact{max} - exact{min} + 1;
+void histogram_rows::clear() {
+  counts_.clear();
+  present_ = 0;
+  list_.clear();
 }
 
-row_bounds bounds_of(const bucket& row) {
-  return {row.min.value_or(lowest), row.max.value_or(highest), !row.min,
-          !row.max};
+std::size_t histogram_rows::behind(std::size_t at) const {
+  if (!list_.empty())
+    return at;
+  if (at >= counts_.size())
+    return counts_.size();
+  const auto rest = present_ >> at;
+  return rest == 0 ? counts_.size()
+                   : at + static_cast<std::size_t>(std::countr_zero(rest));
 }
 
-std::size_t read_rows(const std::vector<bucket>& printed, histogram_rows& out) {
+void histogram_rows::to_list() {
+  if (!list_.empty())
+    return;
+  list_.reserve(size() + 1);
+  for (std::size_t at = 0; at < counts_.size(); ++at)
+    if (has(at))
+      list_.push_back(at_place(at));
+  counts_.clear();
+  present_ = 0;
+}
+
+/// Makes room for the places [first, end) of hist_bounds. False when they and
+/// those that are there are too many.
+bool histogram_rows::widen(std::size_t first, std::size_t end) {
+  if (present_ == 0) {
+    if (end - first > window_max)
+      return false;
+    counts_.assign(end - first, 0);
+    first_ = first;
+    return true;
+  }
+  const auto low = std::min(first, first_);
+  const auto high = std::max(end, first_ + counts_.size());
+  if (high - low > window_max)
+    return false;
+  if (low < first_) {
+    counts_.insert(counts_.begin(), first_ - low, 0);
+    present_ <<= first_ - low;
+    first_ = low;
+  }
+  if (high - low > counts_.size())
+    counts_.resize(high - low, 0);
+  return true;
+}
+
+void histogram_rows::push_back(const histogram_row& row) {
+  const auto place = list_.empty() ? hist_place_of(row.bounds) : no_hist_place;
+  if (place != no_hist_place && row.count >= 0
+      && row.count <= exact{most_counted} && widen(place, place + 1)) {
+    counts_[place - first_] = static_cast<std::uint64_t>(row.count);
+    present_ |= std::uint64_t{1} << (place - first_);
+    return;
+  }
+  to_list();
+  list_.push_back(row);
+}
+
+std::size_t read_rows(const buckets& printed, histogram_rows& out) {
   out.clear();
-  out.reserve(std::min(printed.size(), rows_per_histogram_max));
+  const auto first = printed.first_place();
+  if (first != no_hist_place && printed.size() <= histogram_rows::window_max) {
+    out.counts_ = printed.counts();
+    out.present_ = ~std::uint64_t{0} >> (64 - printed.size());
+    out.first_ = first;
+    return 0;
+  }
+  auto& list = out.list_;
+  list.reserve(std::min(printed.size(), rows_per_histogram_max));
   auto refused = std::size_t{0};
   auto sorted = true;
-  for (const auto& row : printed) {
+  for (const auto row : printed) {
     const auto bounds = bounds_of(row);
-    if (bounds.min > bounds.max || out.size() == rows_per_histogram_max) {
+    if (bounds.min > bounds.max || list.size() == rows_per_histogram_max) {
       ++refused;
       continue;
     }
-    if (!out.empty() && !out.back().bounds.before(bounds))
+    if (!list.empty() && !list.back().bounds.before(bounds))
       sorted = false;
-    out.push_back({bounds, exact{row.count}});
+    list.push_back({bounds, exact{row.count}});
   }
   if (sorted)
     return refused;
-  std::stable_sort(out.begin(), out.end(), rising);
-  auto last = out.begin();
-  for (auto row = last + 1; row != out.end(); ++row)
+  std::stable_sort(list.begin(), list.end(), rising);
+  auto last = list.begin();
+  for (auto row = last + 1; row != list.end(); ++row)
     if (row->bounds == last->bounds)
       last->count += row->count;
     else
       *++last = *row;
-  out.erase(last + 1, out.end());
+  list.erase(last + 1, list.end());
   return refused;
 }
 
-std::size_t add_rows(histogram_rows& into, const histogram_rows& from,
-                     int sign) {
+/// Adds rows of hist() to rows of hist(). False, and nothing is added, when a
+/// sum does not fit or the rows are too far apart.
+bool histogram_rows::add_window(const histogram_rows& from,
+                                std::size_t& gained) {
+  const auto rows = from.counts_.size();
+  auto over = false;
+  for (std::size_t at = 0; at < rows; ++at)
+    over |= from.counts_[at] > most_counted - count_at(from.first_ + at);
+  if (over || !widen(from.first_, from.first_ + rows))
+    return false;
+  const auto offset = from.first_ - first_;
+  for (std::size_t at = 0; at < rows; ++at)
+    counts_[offset + at] += from.counts_[at];
+  const auto there = from.present_ << offset;
+  gained = static_cast<std::size_t>(std::popcount(there & ~present_));
+  present_ |= there;
+  return true;
+}
+
+std::size_t histogram_rows::add_list(const histogram_rows& from, int sign) {
   auto gained = std::size_t{0};
+  to_list();
   // Not by doubling: a trace keeps half a dozen of these for good.
-  if (into.empty())
-    into.reserve(from.size());
-  auto at = into.begin();
+  if (list_.empty())
+    list_.reserve(from.size());
+  auto at = list_.begin();
   for (const auto& row : from) {
     const auto count = sign < 0 ? -row.count : row.count;
-    if (step_to(row.bounds, at, into.end())) {
+    if (step_to(row.bounds, at, list_.end())) {
       at->count += count;
     } else {
-      at = into.insert(at, {row.bounds, count});
+      at = list_.insert(at, {row.bounds, count});
       ++gained;
     }
     ++at;
@@ -183,25 +258,57 @@ std::size_t add_rows(histogram_rows& into, const histogram_rows& from,
   return gained;
 }
 
+std::size_t add_rows(histogram_rows& into, const histogram_rows& from,
+                     int sign) {
+  auto gained = std::size_t{0};
+  if (from.empty()
+      || (sign > 0 && into.list_.empty() && from.list_.empty()
+          && into.add_window(from, gained)))
+    return gained;
+  return into.add_list(from, sign);
+}
+
 void subtract_rows(const histogram_rows& now, const histogram_rows& before,
                    histogram_rows& out) {
   out.clear();
-  out.reserve(now.size());
+  if (now.list_.empty() && before.list_.empty()) {
+    const auto rows = now.counts_.size();
+    out.counts_.resize(rows);
+    out.first_ = now.first_;
+    auto less = false;
+    for (std::size_t at = 0; at < rows; ++at) {
+      const auto old = before.count_at(now.first_ + at);
+      less |= now.has(at) && now.counts_[at] < old;
+      const auto difference = now.has(at) ? now.counts_[at] - old : 0;
+      out.counts_[at] = difference;
+      out.present_ |= std::uint64_t{difference != 0} << at;
+    }
+    if (!less)
+      return;
+    out.clear();
+  }
+  out.list_.reserve(now.size());
   auto old = before.begin();
   for (const auto& row : now) {
     auto difference = row.count;
     if (step_to(row.bounds, old, before.end()))
-      difference -= old++->count;
+      difference -= (*old++).count;
     if (difference != 0)
-      out.push_back({row.bounds, difference});
+      out.list_.push_back({row.bounds, difference});
   }
 }
 
 bool covers(const histogram_rows& large, const histogram_rows& small) {
+  if (large.list_.empty() && small.list_.empty()) {
+    auto less = false;
+    for (std::size_t at = 0; at < small.counts_.size(); ++at)
+      less |= large.count_at(small.first_ + at) < small.counts_[at];
+    return !less;
+  }
   auto at = large.begin();
   for (const auto& row : small) {
     const auto there = step_to(row.bounds, at, large.end());
-    if ((there ? at++->count : exact{0}) < row.count)
+    if ((there ? (*at++).count : exact{0}) < row.count)
       return false;
   }
   return true;
@@ -209,7 +316,9 @@ bool covers(const histogram_rows& large, const histogram_rows& small) {
 
 exact total_of(const histogram_rows& rows) {
   auto sum = exact{0};
-  for (const auto& row : rows)
+  for (const auto count : rows.counts_)
+    sum += count;
+  for (const auto& row : rows.list_)
     sum += row.count;
   return sum;
 }

@@ -2,42 +2,148 @@
 // Rows of a histogram as exact bounds with exact counts, and the arithmetic on
 // them: adding, subtracting, comparing, the rows that bpftrace left out.
 
-#include "messages/snapshot.hpp"
+#include "messages/buckets.hpp"
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <iterator>
 #include <vector>
 
 namespace bpf2graphite {
-
-/// A row's identity: its bounds, both inclusive. An open end holds the extreme
-/// of int64 and says so in its flag. bpftrace 0.9 to 0.19 counts all values of
-/// 2^31 and above in [2G, 4G): the row stays as it was printed.
-struct row_bounds {
-  std::int64_t min = 0;
-  std::int64_t max = 0;
-  bool open_low = false;
-  bool open_high = false;
-
-  friend bool operator==(const row_bounds&, const row_bounds&) = default;
-
-  /// By the lower end; an open one is lowest.
-  bool before(const row_bounds& other) const;
-
-  /// How many integers fall into it; 0: an open end, no number.
-  exact width() const;
-};
-
-/// The bounds of a row as it was printed.
-row_bounds bounds_of(const bucket& row);
 
 struct histogram_row {
   row_bounds bounds;
   exact count = 0;
 };
 
-/// Rising, each bounds once.
-using histogram_rows = std::vector<histogram_row>;
+/// Rising, each bounds once. Rows of hist() stand as their counts behind each
+/// other, with a mark for those that are there; all others are a list. (Rows of
+/// lhist() have bounds of their own, and counts beyond 2^64-1 or below zero
+/// have no place.)
+class histogram_rows {
+public:
+  histogram_rows() = default;
+  histogram_rows(std::initializer_list<histogram_row> rows);
+
+  std::size_t size() const {
+    return list_.empty() ? static_cast<std::size_t>(std::popcount(present_))
+                         : list_.size();
+  }
+
+  bool empty() const {
+    return present_ == 0 && list_.empty();
+  }
+
+  /// Forgets the rows, but for their memory.
+  void clear();
+
+  /// Forgets their memory, too.
+  void release() {
+    *this = histogram_rows{};
+  }
+
+  /// `row` lies above all others.
+  void push_back(const histogram_row& row);
+
+  /// Removes the rows of which `gone` is true.
+  template <class Predicate>
+  void erase_if(Predicate gone) {
+    if (list_.empty()) {
+      for (std::size_t at = 0; at < counts_.size(); ++at)
+        if (has(at) && gone(at_place(at))) {
+          present_ &= ~(std::uint64_t{1} << at);
+          counts_[at] = 0;
+        }
+    } else {
+      std::erase_if(list_, gone);
+    }
+  }
+
+  /// Gives one row after the other, by value.
+  class iterator {
+  public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = histogram_row;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const histogram_row*;
+    using reference = histogram_row;
+
+    iterator() = default;
+    iterator(const histogram_rows* of, std::size_t at) : of_{of}, at_{at} {}
+
+    histogram_row operator*() const {
+      return of_->list_.empty() ? of_->at_place(at_) : of_->list_[at_];
+    }
+
+    iterator& operator++() {
+      at_ = of_->behind(at_ + 1);
+      return *this;
+    }
+
+    iterator operator++(int) {
+      auto before = *this;
+      ++*this;
+      return before;
+    }
+
+    friend bool operator==(const iterator&, const iterator&) = default;
+
+  private:
+    const histogram_rows* of_ = nullptr;
+    std::size_t at_ = 0;
+  };
+
+  iterator begin() const {
+    return {this, behind(0)};
+  }
+
+  iterator end() const {
+    return {this, list_.empty() ? counts_.size() : list_.size()};
+  }
+
+private:
+  friend std::size_t read_rows(const buckets&, histogram_rows&);
+  friend std::size_t add_rows(histogram_rows&, const histogram_rows&, int);
+  friend void subtract_rows(const histogram_rows&, const histogram_rows&,
+                            histogram_rows&);
+  friend bool covers(const histogram_rows&, const histogram_rows&);
+  friend exact total_of(const histogram_rows&);
+
+  /// A mark for each: all rows of hist() but one fit.
+  static constexpr std::size_t window_max = 64;
+
+  bool has(std::size_t at) const {
+    return (present_ >> at & 1) != 0;
+  }
+
+  histogram_row at_place(std::size_t at) const {
+    return {hist_bounds[first_ + at], exact{counts_[at]}};
+  }
+
+  /// The first position from `at` on that holds a row; or the end.
+  std::size_t behind(std::size_t at) const;
+
+  /// What the row of hist() at `place` counts; 0 where none is.
+  std::uint64_t count_at(std::size_t place) const {
+    const auto at = place - first_; // below first_: far beyond the end
+    return at < counts_.size() ? counts_[at] : 0;
+  }
+
+  bool widen(std::size_t first, std::size_t end);
+  bool add_window(const histogram_rows& from, std::size_t& gained);
+  std::size_t add_list(const histogram_rows& from, int sign);
+  void to_list();
+
+  // While list_ is empty: rows from first_ on in hist_bounds; present_ has a
+  // bit for each that is there, from the lowest on, and one that is not counts
+  // zero.
+  std::vector<std::uint64_t> counts_;
+  std::uint64_t present_ = 0;
+  std::size_t first_ = 0;
+  std::vector<histogram_row> list_;
+};
 
 /// bpftrace's own limit: hist() has at most 2^5 rows for each of 64 powers of
 /// two, lhist() 1002.
@@ -46,7 +152,7 @@ inline constexpr std::size_t rows_per_histogram_max = 4096;
 /// Fills `out` (its capacity is kept) from one printed histogram: sorted, equal
 /// bounds added. Returns how many rows had to be left out: over the limit, or
 /// a lower bound above the upper one.
-std::size_t read_rows(const std::vector<bucket>& printed, histogram_rows& out);
+std::size_t read_rows(const buckets& printed, histogram_rows& out);
 
 /// Adds `from` to `into`, or takes it away (`sign` -1). Returns how many rows
 /// `into` gained. Allocates only for those.

@@ -1,6 +1,7 @@
 #include "actors/normalizer/map_series.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace bpf2graphite {
@@ -106,7 +107,7 @@ void map_series::emit(const map_slot& slot, map_slots& from,
   // Not kept for the next slot, which is seconds away: with a thousand traces
   // that is a megabyte.
   for (const auto i : touched_)
-    histogram_rows{}.swap(groups_[i].sum.rows);
+    groups_[i].sum.rows.release();
   std::vector<row_bounds>{}.swap(missing_);
   counts.points += out.size() - points;
 }
@@ -232,11 +233,12 @@ void map_series::fold(const amount& what, std::uint64_t values,
 void map_series::fold_missing(key_group& from, series_counts& counts) {
   amount surplus;
   auto& rows = from.sum.rows;
-  const auto named = std::stable_partition(
-    rows.begin(), rows.end(),
-    [&](const histogram_row& row) { return find_leaf(from, row.bounds); });
-  surplus.rows.assign(named, rows.end());
-  rows.erase(named, rows.end());
+  rows.erase_if([&](const histogram_row& row) {
+    if (find_leaf(from, row.bounds) != nullptr)
+      return false;
+    surplus.rows.push_back(row);
+    return true;
+  });
   const auto values = std::min<std::uint64_t>(surplus.rows.size(), from.values);
   from.values -= values;
   from.merged = std::min(from.merged, from.values);
@@ -248,28 +250,23 @@ void map_series::trim_zero_ends(key_group& of, series_counts& counts) {
   if (!sums())
     return;
   auto& rows = of.sum.rows;
-  const auto counted = [](const histogram_row& row) {
-    return row.count != 0;
+  const auto says = [&](const histogram_row& row) {
+    return row.count != 0
+           || (!of.leaves.empty()
+               && !row.bounds.before(of.leaves.front().bounds)
+               && !of.leaves.back().bounds.before(row.bounds));
   };
-  auto first = std::find_if(rows.begin(), rows.end(), counted);
-  auto last = std::find_if(rows.rbegin(), rows.rend(), counted).base();
-  if (!of.leaves.empty()) {
-    const auto& low = of.leaves.front().bounds;
-    const auto& high = of.leaves.back().bounds;
-    const auto known = [&](const histogram_row& row) {
-      return !row.bounds.before(low) && !high.before(row.bounds);
-    };
-    first = std::min(first, std::find_if(rows.begin(), rows.end(), known));
-    last =
-      std::max(last, std::find_if(rows.rbegin(), rows.rend(), known).base());
-  }
+  std::optional<row_bounds> first;
+  std::optional<row_bounds> last;
+  for (const auto& row : rows)
+    if (says(row)) {
+      last = row.bounds;
+      first = first ? first : last;
+    }
   const auto before = rows.size();
-  if (first >= last) {
-    rows.clear();
-  } else {
-    rows.erase(last, rows.end());
-    rows.erase(rows.begin(), first);
-  }
+  rows.erase_if([&](const histogram_row& row) {
+    return !first || row.bounds.before(*first) || last->before(row.bounds);
+  });
   const auto is_other = other_ != nothing && &of == &groups_[other_];
   const auto gone = std::min<std::uint64_t>(
     before - rows.size(), is_other ? of.values : of.values - of.merged);

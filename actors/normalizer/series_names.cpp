@@ -111,7 +111,7 @@ void map_series::admit_other(series_counts& counts) {
   }
   // No room for all. What it can have goes to the rows that hold most.
   auto& rows = group.sum.rows;
-  auto by_count = rows;
+  std::vector<histogram_row> by_count{rows.begin(), rows.end()};
   std::stable_sort(by_count.begin(), by_count.end(),
                    [](auto& a, auto& b) { return a.count > b.count; });
   const auto shape_names = group.alive ? 0 : fixed_names();
@@ -136,9 +136,8 @@ void map_series::admit_other(series_counts& counts) {
       add_names(group);
       continue;
     }
-    std::erase_if(rows, [&](const histogram_row& other) {
-      return other.bounds == row.bounds;
-    });
+    rows.erase_if(
+      [&](const histogram_row& other) { return other.bounds == row.bounds; });
     --counts.folded;
     ++counts.dropped_budget;
   }

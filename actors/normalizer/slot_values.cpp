@@ -10,13 +10,13 @@ namespace {
 constexpr std::int64_t first_gap_ms = 3'600'000;
 
 std::uint64_t values_in(const map_entry& entry) {
-  if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
+  if (const auto* rows = std::get_if<buckets>(&entry.value))
     return rows->size();
   return 1;
 }
 
 value_shape shape_of(const map_entry& entry) {
-  if (std::holds_alternative<std::vector<bucket>>(entry.value))
+  if (std::holds_alternative<buckets>(entry.value))
     return value_shape::rows;
   if (std::holds_alternative<exact>(entry.value))
     return value_shape::scalar;
@@ -108,7 +108,7 @@ void map_slots::read_entry(const map_entry& entry, series_counts& counts) {
   next.key = key;
   next.partial = entry.partial;
   next.values = 1;
-  if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value)) {
+  if (const auto* rows = std::get_if<buckets>(&entry.value)) {
     const auto refused = read_rows(*rows, next.now.rows);
     next.values = next.now.rows.size();
     counts.dropped_kind += refused;
@@ -310,10 +310,10 @@ bool map_slots::fell(const printed_key& now, const amount& before) const {
   // Rows may be missing: only those that are there can have fallen.
   auto old = before.rows.begin();
   for (const auto& row : now.now.rows) {
-    while (old != before.rows.end() && old->bounds.before(row.bounds))
+    while (old != before.rows.end() && (*old).bounds.before(row.bounds))
       ++old;
-    if (old != before.rows.end() && old->bounds == row.bounds
-        && row.count < old->count)
+    if (old != before.rows.end() && (*old).bounds == row.bounds
+        && row.count < (*old).count)
       return true;
   }
   return false;

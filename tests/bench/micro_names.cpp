@@ -70,7 +70,7 @@ public:
     for (int k = 0; k < keys; ++k) {
       auto& entry = print_.entries.emplace_back();
       entry.keys.push_back(key_of(k));
-      auto& to = entry.value.emplace<std::vector<bucket>>();
+      auto& to = entry.value.emplace<buckets>();
       for (int r = 0; r < rows; ++r)
         to.push_back({row(r).min, row(r).max, 7});
     }

@@ -77,7 +77,7 @@ snapshot& add_print(std::vector<snapshot>& to, std::string_view map) {
   print.kind = map_kind::hist;
   print.number = to.size();
   print.arrival = wall_time_from_ms(1);
-  print.entries.emplace_back().value.emplace<std::vector<bucket>>();
+  print.entries.emplace_back().value.emplace<buckets>();
   return print;
 }
 

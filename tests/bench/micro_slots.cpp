@@ -45,7 +45,7 @@ std::vector<snapshot> printed(const plan& of) {
       auto& entry = print.entries.emplace_back();
       if (of.keys > 0)
         entry.keys.push_back("key" + std::to_string(k));
-      auto& to = entry.value.emplace<std::vector<bucket>>();
+      auto& to = entry.value.emplace<buckets>();
       for (int r = 0; r < rows; ++r) {
         const auto low = std::int64_t{2} << r;
         const auto count = std::uint64_t{5} + static_cast<unsigned>(r + k);

@@ -104,7 +104,7 @@ void judge(std::string_view line, simdjson::dom::parser& parser) {
   std::uint64_t sum = 0;
   for (const auto& print : out.snapshots)
     for (const auto& entry : print.entries) {
-      if (auto rows = std::get_if<std::vector<bucket>>(&entry.value)) {
+      if (auto rows = std::get_if<buckets>(&entry.value)) {
         for (const auto& row : *rows)
           ++values, sum += row.count;
       } else if (auto number = std::get_if<exact>(&entry.value)) {

@@ -27,7 +27,7 @@ struct fuzz_outcome {
 };
 
 inline std::uint64_t values_in(const map_entry& entry) {
-  if (auto rows = std::get_if<std::vector<bucket>>(&entry.value))
+  if (auto rows = std::get_if<buckets>(&entry.value))
     return rows->size();
   if (auto points = std::get_if<std::vector<tseries_value>>(&entry.value))
     return points->size();
@@ -53,7 +53,7 @@ inline void check_snapshot(const snapshot& print) {
   FUZZ_REQUIRE(print.map.empty() || print.map.front() == '@');
   FUZZ_REQUIRE(print.number > 0);
   for (const auto& entry : print.entries) {
-    auto rows = std::get_if<std::vector<bucket>>(&entry.value);
+    auto rows = std::get_if<buckets>(&entry.value);
     if (!rows)
       continue;
     for (const auto& row : *rows) {

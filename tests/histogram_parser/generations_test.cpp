@@ -637,7 +637,7 @@ expectation said(const parsed& out) {
   for (const auto& print : out.snapshots) {
     for (const auto& entry : print.entries) {
       std::string value;
-      if (auto rows = std::get_if<std::vector<bucket>>(&entry.value))
+      if (auto rows = std::get_if<buckets>(&entry.value))
         for (const auto& row : *rows)
           value += text_of(row);
       else if (auto stats = std::get_if<stats_value>(&entry.value))

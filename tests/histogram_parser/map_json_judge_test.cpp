@@ -232,7 +232,7 @@ std::string ours(const std::string& text) {
   for (const auto& entry : out.snapshots[0].entries) {
     for (const auto& key : entry.keys)
       result += "key " + key + "\n";
-    if (auto rows = std::get_if<std::vector<bucket>>(&entry.value)) {
+    if (auto rows = std::get_if<buckets>(&entry.value)) {
       for (const auto& one : *rows) {
         describe(one.min, result);
         describe(one.max, result);

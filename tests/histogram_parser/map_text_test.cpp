@@ -274,7 +274,7 @@ std::string brief(const snapshot& print) {
     if (const auto* stats = std::get_if<stats_value>(&entry.value))
       out += number_text(stats->count) + "/" + number_text(stats->average) + "/"
              + number_text(stats->total);
-    if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
+    if (const auto* rows = std::get_if<buckets>(&entry.value))
       for (const bucket& row : *rows)
         out += (row.min ? std::to_string(*row.min) : "") + ".."
                + (row.max ? std::to_string(*row.max) : "") + ":"
@@ -961,7 +961,7 @@ TEST(MapTextHostile, NothingThatComesCrashesIt) {
     for (const snapshot& print : whole.snapshots) {
       ASSERT_FALSE(print.entries.empty());
       for (const map_entry& entry : print.entries)
-        if (const auto* rows = std::get_if<std::vector<bucket>>(&entry.value))
+        if (const auto* rows = std::get_if<buckets>(&entry.value))
           values += rows->size();
     }
     ASSERT_LE(values, whole.counts.values);

@@ -59,7 +59,7 @@ protected:
     snapshot one;
     one.map = map;
     if (!entries.empty()
-        && std::holds_alternative<std::vector<bucket>>(entries[0].value))
+        && std::holds_alternative<buckets>(entries[0].value))
       one.kind = map_kind::hist;
     one.entries = std::move(entries);
     one.arrival = at(after);
