@@ -7,7 +7,10 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <string>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace bpf2graphite {
 namespace {
@@ -16,12 +19,6 @@ using view = std::string_view;
 
 constexpr std::size_t bar_columns = 52;
 constexpr std::size_t frame = bar_columns + 3; // " |", the bar, "|"
-
-/// Each bar is a part of it, of 52 columns: "@"s, then spaces.
-constexpr view all_bars =
-  "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@"
-  "                                                    ";
-static_assert(all_bars.size() == 2 * bar_columns);
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -36,6 +33,38 @@ std::uint64_t eight(const char* at) {
 constexpr std::uint64_t eight_times(char c) {
   return std::uint64_t{0x0101010101010101} * static_cast<unsigned char>(c);
 }
+
+#ifdef __SSE2__
+
+/// The 52 columns at `bar`: "@"s, then spaces. A bit for each column, the last
+/// four twice.
+bool is_bar(const char* bar) {
+  static_assert(bar_columns == 3 * 16 + 4);
+  const auto at_sign = _mm_set1_epi8('@');
+  const auto space = _mm_set1_epi8(' ');
+  auto known = _mm_set1_epi8(-1);
+  const auto filled = [&](std::size_t column) {
+    const auto there =
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(bar + column));
+    const auto is_at = _mm_cmpeq_epi8(there, at_sign);
+    known =
+      _mm_and_si128(known, _mm_or_si128(is_at, _mm_cmpeq_epi8(there, space)));
+    return static_cast<std::uint64_t>(
+      static_cast<unsigned>(_mm_movemask_epi8(is_at)));
+  };
+  const auto bits =
+    filled(0) | filled(16) << 16 | filled(32) << 32 | filled(36) << 36;
+  // Ones from the lowest bit on, and nothing above them.
+  return (bits & (bits + 1)) == 0 && _mm_movemask_epi8(known) == 0xffff;
+}
+
+#else
+
+/// Each bar is a part of it, of 52 columns: "@"s, then spaces.
+constexpr view all_bars =
+  "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@"
+  "                                                    ";
+static_assert(all_bars.size() == 2 * bar_columns);
 
 /// The 52 columns at `bar`. Without a branch on what they are: where the "@"s
 /// end cannot be predicted. "@" alone has the bit 0x40, and that many of them
@@ -56,6 +85,8 @@ bool is_bar(const char* bar) {
     different |= eight(bar + at) ^ eight(wanted + at);
   return different == 0;
 }
+
+#endif
 
 bool are_spaces(view text) {
   if (text.size() < 8)
@@ -133,39 +164,51 @@ constexpr std::size_t count_columns = 8;
 static_assert(usual_bar_bytes == label_columns + count_columns + frame + 1);
 
 struct power_row {
-  std::string label;
   std::array<char, label_columns> padded{}; // the label in its columns
+  std::size_t label_bytes = 0;
   std::int64_t min = 0;
   std::int64_t max = 0;
+
+  constexpr void add(char c) {
+    padded[label_bytes++] = c;
+  }
+
+  /// 2^power as bpftrace writes it, as 512K.
+  constexpr void add_bound(std::size_t power) {
+    const auto number = 1u << power % 10;
+    for (auto digit = 1000u; digit != 0; digit /= 10)
+      if (number >= digit)
+        add(static_cast<char>('0' + number / digit % 10));
+    if (power >= 10)
+      add("KMGTPE"[power / 10 - 1]);
+  }
 };
 
 /// [0, 2^63) in rows of hist().
 constexpr std::size_t powers = 64;
 
-const std::array<power_row, powers>& power_rows() {
-  static const auto all = [] {
-    auto spelled = [](std::size_t power) {
-      auto text = std::to_string(1u << power % 10);
-      if (power >= 10)
-        text += view{"KMGTPE"}[power / 10 - 1];
-      return text;
-    };
-    std::array<power_row, powers> made;
-    made[0] = {"[0]", {}, 0, 0};
-    made[1] = {"[1]", {}, 1, 1};
-    for (std::size_t i = 2; i < powers; ++i) {
-      auto low = std::int64_t{1} << (i - 1);
-      made[i] = {
-        '[' + spelled(i - 1) + ", " + spelled(i) + ')', {}, low, low - 1 + low};
+constexpr std::array<power_row, powers> power_rows = [] {
+  std::array<power_row, powers> made{};
+  for (std::size_t i = 0; i < powers; ++i) {
+    auto& row = made[i];
+    row.padded.fill(' ');
+    row.add('[');
+    if (i < 2) {
+      row.add(static_cast<char>('0' + i));
+      row.min = row.max = static_cast<std::int64_t>(i);
+      row.add(']');
+      continue;
     }
-    for (auto& row : made) {
-      row.padded.fill(' ');
-      row.label.copy(row.padded.data(), label_columns);
-    }
-    return made;
-  }();
-  return all;
-}
+    row.min = std::int64_t{1} << (i - 1);
+    row.max = row.min - 1 + row.min;
+    row.add_bound(i - 1);
+    row.add(',');
+    row.add(' ');
+    row.add_bound(i);
+    row.add(')');
+  }
+  return made;
+}();
 
 } // namespace
 
@@ -188,7 +231,7 @@ bool read_usual_bar(view lines, std::size_t power, std::uint64_t& count) {
   if (lines.size() < usual_bar_bytes || power >= powers)
     return false;
   const char* at = lines.data();
-  const auto& known = power_rows()[power];
+  const auto& known = power_rows[power];
   return at[usual_bar_bytes - 1] == '\n'
          && eight(at) == eight(known.padded.data())
          && eight(at + 8) == eight(known.padded.data() + 8)
@@ -199,7 +242,7 @@ bool read_usual_bar(view lines, std::size_t power, std::uint64_t& count) {
 bool read_hist_bar(view line, std::size_t power, bucket& row) {
   if (power >= powers)
     return false;
-  const auto& known = power_rows()[power];
+  const auto& known = power_rows[power];
   std::uint64_t count = 0;
   // As a rule nothing is wider than its columns.
   const auto usual = line.size() == label_columns + count_columns + frame
@@ -208,14 +251,14 @@ bool read_hist_bar(view line, std::size_t power, bucket& row) {
                      && read_column(line.data() + label_columns, count);
   // (A view that is long enough for a frame holds any of the labels.)
   if (!usual
-      && (line.size() < frame + known.label.size()
-          || std::memcmp(line.data(), known.label.data(), known.label.size())
+      && (line.size() < frame + known.label_bytes
+          || std::memcmp(line.data(), known.padded.data(), known.label_bytes)
                != 0))
     return false;
   if (!has_frame(line))
     return false;
   line.remove_suffix(frame);
-  if (!usual && !read_count(line.substr(known.label.size()), count))
+  if (!usual && !read_count(line.substr(known.label_bytes), count))
     return false;
   row.min = known.min;
   row.max = known.max;
@@ -228,7 +271,7 @@ std::size_t power_of(const bucket& row) {
     return no_power;
   auto power = static_cast<std::size_t>(
     std::bit_width(static_cast<std::uint64_t>(*row.min)));
-  const auto& known = power_rows()[power];
+  const auto& known = power_rows[power];
   return known.min == *row.min && known.max == *row.max ? power : no_power;
 }
 

@@ -190,6 +190,22 @@ public:
   /// 0 ... 2^64-1 in decimal, without leading zeros.
   bool natural(std::uint64_t& out) {
     const char* begin = at_;
+    if constexpr (std::endian::native == std::endian::little)
+      if (end_ - at_ >= 8) {
+        // Up to seven digits: as a rule all of them.
+        std::uint64_t bytes;
+        std::memcpy(&bytes, at_, 8);
+        const auto others = other_than_digit(bytes);
+        const auto digits = std::countr_zero(others) & ~7;
+        if (others != 0 && (bytes & 0xff) != '0' && digits != 0) {
+          bytes = (bytes & 0x0f0f0f0f0f0f0f0f) << (64 - digits);
+          bytes = (bytes * 10 + (bytes >> 8)) & 0x00ff00ff00ff00ff;
+          bytes = (bytes * 100 + (bytes >> 16)) & 0x0000ffff0000ffff;
+          out = (bytes * 10000 + (bytes >> 32)) & 0xffffffff;
+          at_ += digits / 8;
+          return true;
+        }
+      }
     auto digit = digit_at(at_);
     if (digit > 9)
       return false;
@@ -236,6 +252,16 @@ public:
 private:
   static unsigned digit_at(const char* at) {
     return static_cast<unsigned>(static_cast<unsigned char>(*at)) - '0';
+  }
+
+  /// The high bit of each byte that is no digit; exact up to the lowest one
+  /// that is set.
+  static std::uint64_t other_than_digit(std::uint64_t eight) {
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    constexpr std::uint64_t high = 0x8080808080808080;
+    // Below "0" borrows, above "9" carries; of 0x80 and above it is the bit.
+    return ((eight - ones * '0') | (eight + ones * (0x7f - '9')) | eight)
+           & high;
   }
 
   /// The high bit of each byte that is `"`, `\` or below 0x20; exact up to

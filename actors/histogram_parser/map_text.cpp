@@ -479,7 +479,8 @@ public:
     now_ = arrival;
     seen_ = true;
     while (!lines.empty()) {
-      if (where_ == place::bars && usual_bars(lines))
+      if ((where_ == place::bars || where_ == place::header)
+          && usual_bars(lines))
         continue;
       std::size_t end = std::min(lines.find('\n'), lines.size());
       whole_line(lines.substr(0, end));
@@ -1043,11 +1044,7 @@ private:
   void after_header(view text) {
     bucket row;
     if (read_bar(text, row)) {
-      believe_head();
-      where_ = place::bars;
-      rows_.clear();
-      next_power_ = first_power_;
-      follows_ = true;
+      begin_bars();
       return in_bars(text);
     }
     if (text.empty()) {
@@ -1158,12 +1155,28 @@ private:
     }
   }
 
-  /// The bars of a hist() at the front of `lines`, each one power behind the
-  /// one before and no wider than its columns: as a rule all but the first.
-  /// They are taken from `lines`; false when there is none.
+  void begin_bars() {
+    believe_head();
+    where_ = place::bars;
+    rows_.clear();
+    next_power_ = first_power_;
+    follows_ = true;
+  }
+
+  /// The bars of a hist() at the front of `lines`, the first as in the print
+  /// before, each other one power behind the one before, and none wider than
+  /// its columns: as a rule that is all of them. They are taken from `lines`;
+  /// false when there is none.
   bool usual_bars(view& lines) {
     const auto all = lines.size();
     std::uint64_t count = 0;
+    if (where_ == place::header) {
+      if (!read_usual_bar(lines, first_power_, count))
+        return false;
+      begin_bars();
+      rows_.push_hist(++next_power_, count);
+      lines.remove_prefix(usual_bar_bytes);
+    }
     while (follows_ && rows_.size() < rows_max
            && read_usual_bar(lines, next_power_, count)) {
       rows_.push_hist(++next_power_, count);

@@ -276,13 +276,22 @@ void subtract_rows(const histogram_rows& now, const histogram_rows& before,
     out.counts_.resize(rows);
     out.first_ = now.first_;
     auto less = false;
-    for (std::size_t at = 0; at < rows; ++at) {
-      const auto old = before.count_at(now.first_ + at);
-      less |= now.has(at) && now.counts_[at] < old;
-      const auto difference = now.has(at) ? now.counts_[at] - old : 0;
-      out.counts_[at] = difference;
-      out.present_ |= std::uint64_t{difference != 0} << at;
-    }
+    std::uint64_t present = 0;
+    const auto take = [&](std::size_t at, std::uint64_t old) {
+      const auto count = now.counts_[at];
+      less |= count < old;
+      out.counts_[at] = count - old;
+      present |= std::uint64_t{count != old} << at;
+    };
+    // As a rule both have the same rows.
+    if (before.first_ == now.first_ && before.counts_.size() == rows)
+      for (std::size_t at = 0; at < rows; ++at)
+        take(at, before.counts_[at]);
+    else
+      for (std::size_t at = 0; at < rows; ++at)
+        take(at, before.count_at(now.first_ + at));
+    // (A row that is not there now counts zero: then `less` is true.)
+    out.present_ = present;
     if (!less)
       return;
     out.clear();
@@ -300,9 +309,16 @@ void subtract_rows(const histogram_rows& now, const histogram_rows& before,
 
 bool covers(const histogram_rows& large, const histogram_rows& small) {
   if (large.list_.empty() && small.list_.empty()) {
+    const auto rows = small.counts_.size();
+    const auto offset = small.first_ - large.first_;
     auto less = false;
-    for (std::size_t at = 0; at < small.counts_.size(); ++at)
-      less |= large.count_at(small.first_ + at) < small.counts_[at];
+    // As a rule the rows of `small` are among those of `large`.
+    if (small.first_ >= large.first_ && offset + rows <= large.counts_.size())
+      for (std::size_t at = 0; at < rows; ++at)
+        less |= large.counts_[offset + at] < small.counts_[at];
+    else
+      for (std::size_t at = 0; at < rows; ++at)
+        less |= large.count_at(small.first_ + at) < small.counts_[at];
     return !less;
   }
   auto at = large.begin();
