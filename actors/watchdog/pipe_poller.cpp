@@ -41,18 +41,28 @@ int pipe_poller::add(int fd, pipe_sink& sink) {
     pipe.capacity = static_cast<std::size_t>(size);
   if (!put_in_set(fd, pipe))
     return errno;
-  pipes_[fd] = pipe;
+  const auto place = static_cast<std::size_t>(fd);
+  if (place >= pipes_.size())
+    pipes_.resize(place + 1);
+  watched_ += pipes_[place].sink == nullptr;
+  pipes_[place] = pipe;
   arm();
   return 0;
 }
 
+pipe_poller::entry* pipe_poller::find(int fd) {
+  const auto place = static_cast<std::size_t>(fd);
+  return place < pipes_.size() && pipes_[place].sink != nullptr ? &pipes_[place]
+                                                                : nullptr;
+}
+
 void pipe_poller::remove(int fd) {
-  auto found = pipes_.find(fd);
-  if (found == pipes_.end())
+  auto* found = find(fd);
+  if (found == nullptr)
     return;
-  take_out(fd, found->second);
-  pipes_.erase(found);
-  if (pipes_.empty()) {
+  take_out(fd, *found);
+  *found = {};
+  if (--watched_ == 0) {
     disarm();
     timer_.cancel();
     busy_ = false;
@@ -60,10 +70,10 @@ void pipe_poller::remove(int fd) {
 }
 
 void pipe_poller::resume(int fd) {
-  auto found = pipes_.find(fd);
-  if (found == pipes_.end() || found->second.in_set)
+  auto* found = find(fd);
+  if (found == nullptr || found->in_set)
     return;
-  put_in_set(fd, found->second);
+  put_in_set(fd, *found);
   // It was kept waiting long enough. If there is more than a turn, the set
   // says so.
   read_once(fd);
@@ -79,22 +89,25 @@ void pipe_poller::drain(int fd) {
 }
 
 pipe_poller::turn pipe_poller::read_once(int fd) {
-  auto found = pipes_.find(fd);
-  if (found == pipes_.end() || !found->second.in_set)
+  auto* found = find(fd);
+  if (found == nullptr || !found->in_set)
     return turn::over;
-  auto* sink = found->second.sink;
+  auto* sink = found->sink;
   auto room = sink->room();
   if (room == 0) {
-    take_out(fd, found->second);
+    take_out(fd, *found);
     if (!sink->left_alone())
       return turn::over;
-    found = pipes_.find(fd);
-    if (found == pipes_.end() || !put_in_set(fd, found->second))
+    found = find(fd);
+    if (found == nullptr || !put_in_set(fd, *found))
       return turn::over;
     room = sink->room();
     if (room == 0)
       return turn::empty; // the set brings it back
   }
+  found = find(fd); // asking for room may have moved it
+  if (found == nullptr)
+    return turn::over;
   auto wanted = std::min(room, turn_bytes_max);
   auto got = ::read(fd, scratch_->data(), wanted);
   if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -105,7 +118,7 @@ pipe_poller::turn pipe_poller::read_once(int fd) {
     return turn::over;
   }
   auto size = static_cast<std::size_t>(got);
-  note_read(found->second, size);
+  note_read(*found, size);
   sink->take({scratch_->data(), size});
   return size == wanted ? turn::more : turn::some;
 }
@@ -137,7 +150,7 @@ void pipe_poller::take_out(int fd, entry& pipe) {
 }
 
 void pipe_poller::arm() {
-  if (busy_ || watch_.is_open() || pipes_.empty())
+  if (busy_ || watch_.is_open() || watched_ == 0)
     return;
   boost::system::error_code ec;
   watch_.assign(epoll_, ec);
@@ -180,16 +193,15 @@ void pipe_poller::wait_a_little() {
     });
 }
 
-bool pipe_poller::some_urgent() const {
+bool pipe_poller::some_urgent() {
   std::array<epoll_event, events_max> events;
   auto count = ::epoll_wait(epoll_, events.data(), events_max, 0);
   for (int i = 0; i < count; ++i) {
     auto fd = events[static_cast<std::size_t>(i)].data.fd;
-    auto found = pipes_.find(fd);
+    const auto* found = find(fd);
     int bytes = 0;
-    if (found != pipes_.end() && ::ioctl(fd, FIONREAD, &bytes) == 0
-        && read_pace::urgent(static_cast<std::size_t>(bytes),
-                             found->second.capacity))
+    if (found != nullptr && ::ioctl(fd, FIONREAD, &bytes) == 0
+        && read_pace::urgent(static_cast<std::size_t>(bytes), found->capacity))
       return true;
   }
   return false;
@@ -204,15 +216,15 @@ void pipe_poller::read_round() {
   auto any = false;
   for (int i = 0; i < count; ++i) {
     auto fd = events[static_cast<std::size_t>(i)].data.fd;
-    auto found = pipes_.find(fd);
-    if (found == pipes_.end() || found->second.drained == pause_)
+    const auto* found = find(fd);
+    if (found == nullptr || found->drained == pause_)
       continue;
     any = true;
     auto got = read_once(fd);
     if (got == turn::more || got == turn::over)
       continue;
-    if (found = pipes_.find(fd); found != pipes_.end())
-      found->second.drained = pause_;
+    if (auto* still = find(fd))
+      still->drained = pause_;
   }
   if (!busy_)
     return; // the last pipe has gone

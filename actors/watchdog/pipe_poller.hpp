@@ -25,7 +25,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 namespace bpf2graphite {
 
@@ -77,14 +77,14 @@ public:
   void drain(int fd);
 
   std::size_t watched() const {
-    return pipes_.size();
+    return watched_;
   }
 
 private:
   static constexpr int turns_max = 16;
 
   struct entry {
-    pipe_sink* sink = nullptr;
+    pipe_sink* sink = nullptr; // none: no pipe has this number
     std::size_t capacity = turn_bytes_max;
     std::size_t read = 0;      // in this pause
     std::uint64_t read_in = 0; // ... whose number this is
@@ -98,6 +98,7 @@ private:
     over,  // the end, or no room
   };
 
+  entry* find(int fd);
   turn read_once(int fd);
   void note_read(entry& pipe, std::size_t size);
   bool put_in_set(int fd, entry& pipe);
@@ -107,7 +108,7 @@ private:
   void on_ready();
   void wait_a_little();
   void read_round();
-  bool some_urgent() const;
+  bool some_urgent();
   void end_pause();
 
   boost::asio::io_context& io_;
@@ -115,7 +116,10 @@ private:
   int epoll_ = -1;
   boost::asio::posix::stream_descriptor watch_;
   read_pace pace_;
-  std::unordered_map<int, entry> pipes_;
+  // By descriptor: they are small numbers, and what is asked for with each
+  // print of a thousand traces is one place in memory.
+  std::vector<entry> pipes_;
+  std::size_t watched_ = 0;
   std::unique_ptr<std::array<char, turn_bytes_max>> scratch_;
   /// Between the first readiness and the last byte: Asio does not watch.
   bool busy_ = false;
