@@ -2,7 +2,12 @@
 // (bench/run, part `instructions`): chunk -> lines -> snapshots -> slots ->
 // lines of plaintext.
 //
-//   stage_work json|text cleared|cumulative|keyed PRINTS
+//   stage_work json|text KIND PRINTS
+//
+// KIND: cleared, cumulative  a histogram of 20 buckets
+//       keyed                10 such histograms, cleared
+//       counts               40 counts by key, cleared
+//       counts-cumulative    the same, never cleared
 //
 // The first WARM prints are not counted: names are made there. What is counted
 // is the function `counted_stages`. On stdout: the rows that it was given.
@@ -27,7 +32,6 @@ namespace {
 
 using namespace bpf2graphite;
 
-constexpr int rows = 20;
 constexpr int warm = 30;
 constexpr std::int64_t t0 = 1'700'000'010'000; // a slot begins, in ms
 constexpr std::size_t chunk_bytes = 64 << 10;
@@ -45,6 +49,7 @@ series_config naming(bool cumulative) {
   config.naming.host = "testhost";
   config.other_maps.how =
     cumulative ? accumulation::cumulative : accumulation::cleared;
+  config.other_scalars.how = config.other_maps.how;
   return config;
 }
 
@@ -105,7 +110,7 @@ struct stages {
   std::string text;
 };
 
-/// 64 KiB a quarter of a second.
+/// Up to 64 KiB a quarter of a second.
 [[gnu::noinline]] void
 counted_stages(stages& work,
                const std::vector<std::shared_ptr<const std::string>>& chunks,
@@ -114,14 +119,20 @@ counted_stages(stages& work,
     work.take(chunk, wall_time_from_ms(at_ms += 250));
 }
 
-std::vector<std::shared_ptr<const std::string>> cut(std::string_view bytes) {
-  std::vector<std::shared_ptr<const std::string>> out;
-  for (; !bytes.empty();
-       bytes.remove_prefix(std::min(bytes.size(), chunk_bytes)))
-    out.push_back(
-      std::make_shared<const std::string>(bytes.substr(0, chunk_bytes)));
-  return out;
-}
+/// Whole prints: in text a pause within one would end it.
+class chunks {
+public:
+  void add(std::string_view print) {
+    if (all.empty() || last_->size() + print.size() > chunk_bytes)
+      all.push_back(last_ = std::make_shared<std::string>());
+    *last_ += print;
+  }
+
+  std::vector<std::shared_ptr<const std::string>> all;
+
+private:
+  std::shared_ptr<std::string> last_;
+};
 
 std::uint64_t sum_of(std::string_view text) {
   std::uint64_t sum = 0;
@@ -142,39 +153,47 @@ int main(int argc, char** argv) {
     return 64;
   const auto json = std::string_view{argv[1]} == "json";
   const std::string_view kind = argv[2];
-  const auto keys = kind == "keyed" ? 10 : 1;
+  const auto counts = kind.starts_with("counts");
+  const auto cumulative = kind.ends_with("cumulative");
+  const auto keys = counts ? 40 : kind == "keyed" ? 10 : 1;
+  const auto rows = counts ? 1 : 20;
   const auto prints = std::atoi(argv[3]);
-  printer::printed map{"@u", printer::map_type::hist, {}, {}};
+  printer::printed map{
+    "@u", counts ? printer::map_type::count : printer::map_type::hist, {}, {}};
   map.elements.resize(static_cast<std::size_t>(keys));
   printer::writer bpftrace{17, json};
   std::uint64_t sum = 0;
-  std::string head;
-  std::string rest;
+  chunks head;
+  chunks rest;
   for (int n = 1; n <= warm + prints; ++n) {
     std::uint64_t now = 0;
     for (int k = 0; k < keys; ++k) {
       auto& one = map.elements[static_cast<std::size_t>(k)];
-      if (kind == "keyed")
+      if (keys > 1)
         one.key = {"key" + std::to_string(k)};
       for (int r = 0; r < rows; ++r) {
         const int added = 40 + (n * 7 + r * 3) % 16 + 16 * k;
         const auto count = static_cast<std::uint64_t>(added);
-        auto& shown = one.rows[std::int64_t{2} << r];
-        shown = kind == "cumulative" ? shown + count : count;
         now += count;
+        if (counts) {
+          one.value = cumulative ? one.value + added : added;
+          continue;
+        }
+        auto& shown = one.rows[std::int64_t{2} << r];
+        shown = cumulative ? shown + count : count;
       }
     }
     sum += now;
-    (n <= warm ? head : rest) += bpftrace.print(map);
+    (n <= warm ? head : rest).add(bpftrace.print(map));
   }
-  stages work{json, kind == "cumulative"};
+  stages work{json, cumulative};
   std::int64_t at_ms = t0;
   work.decoder.take(
     output_opened{1, "bpftrace v0.17.0", wall_time_from_ms(t0)});
   work.series.opened(wall_time_from_ms(t0));
-  for (const auto& chunk : cut(head))
+  for (const auto& chunk : head.all)
     work.take(chunk, wall_time_from_ms(at_ms += 250));
-  counted_stages(work, cut(rest), at_ms);
+  counted_stages(work, rest.all, at_ms);
   work.pass(
     work.decoder.take(output_rest{{}, wall_time_from_ms(at_ms)}).events);
   work.points.clear();

@@ -147,8 +147,8 @@ def sections(figures, functions=10):
     if figures["parsing"]:
         result.append((
             "Each stage alone", "Without actors, pipes and sockets, over prints "
-            "of 20 buckets.", ["stage", "what", "of", "a CPU second",
-                               "ns each"],
+            "of 20 buckets or 40 counts.", ["stage", "what", "of", "a CPU second",
+                                            "ns each"],
             [[one["stage"], one["what"], one["of"],
               f"{one['items_s'] / 1e6:.1f} M", number(1e9 / one["items_s"])]
              for one in figures["parsing"]]))
