@@ -2,9 +2,11 @@
 // One print of one bpftrace map, as exact numbers.
 
 #include "messages/buckets.hpp"
+#include "messages/map_key.hpp"
 #include "messages/trace.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -53,9 +55,9 @@ inline constexpr exact metric_unit = 1'000'000'000;
 /// One element of a map. `value` holds the alternative named at its map_kind.
 struct map_entry {
   /// Key parts as printed, raw bytes; empty for a map without keys.
-  std::vector<std::string> keys;
-  std::variant<buckets, exact, stats_value, std::vector<tseries_value>,
-               text_value>
+  map_key keys;
+  std::variant<buckets, exact, stats_value,
+               std::vector<tseries_value>, text_value>
     value;
   /// The output ended within this histogram: rows may be missing.
   bool partial = false;
@@ -70,8 +72,10 @@ struct snapshot {
   std::string map;
   map_kind kind = map_kind::value;
   std::vector<map_entry> entries; // in print order
-  std::uint64_t number = 1;       // the how-manieth print of that map, from 1
-  wall_time arrival{};            // of the last byte of the print
+  /// Holds the keys that entries share with those of other prints.
+  std::shared_ptr<const shared_keys> keys;
+  std::uint64_t number = 1; // the how-manieth print of that map, from 1
+  wall_time arrival{};      // of the last byte of the print
   /// Printed after the two newlines by which bpftrace ends: its final dump.
   /// (bpftrace 0.24+ writes none in JSON: there it stays false.)
   bool ending = false;

@@ -94,6 +94,11 @@ public:
     return {at_, static_cast<std::size_t>(end_ - at_)};
   }
 
+  /// What stands behind a quote that is next; else nothing.
+  std::string_view behind_quote() const {
+    return at_ != end_ && *at_ == '"' ? rest().substr(1) : std::string_view{};
+  }
+
   void move_to(const char* position) {
     at_ = position;
   }

@@ -313,6 +313,19 @@ std::size_t fewest_parts(const std::vector<std::string_view>& raw,
 
 } // namespace
 
+bool splits_alone(std::string_view key, std::string_view separator,
+                  std::size_t parts, bool told) {
+  if (parts <= 1)
+    return parts == 1;
+  // Whole groups or not: there are no more pieces than these.
+  std::size_t pieces = 1;
+  for (auto at = key.find(separator); at != npos;
+       at = key.find(separator, at + separator.size()))
+    if (++pieces > parts)
+      return false;
+  return told || pieces == parts;
+}
+
 bool is_stack(std::string_view text) {
   if (!text.starts_with('\n') || !text.ends_with('\n') || text.size() < 2)
     return false;

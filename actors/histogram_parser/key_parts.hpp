@@ -41,6 +41,12 @@ std::vector<std::vector<std::string>>
 split_keys(const std::vector<std::string_view>& raw, std::string_view separator,
            const key_shape* hint, key_shape& learnt);
 
+/// True when the parts of `key` are the same whatever other keys the map has,
+/// as long as it has so many `parts`. `told`: the script says so; else they are
+/// `learnt.parts`. Of a map of such keys only new ones need be split.
+bool splits_alone(std::string_view key, std::string_view separator,
+                  std::size_t parts, bool told);
+
 /// True for a stack as bpftrace prints it in a key: a line end, then at least
 /// one frame, each on a line with its end. A frame is indented or (JSON of
 /// 0.24+, which drops spaces) a symbol with its offset or an address.

@@ -3,6 +3,7 @@
 #include "actors/histogram_parser/hist_row_text.hpp"
 #include "actors/histogram_parser/json_scanner.hpp"
 #include "actors/histogram_parser/key_parts.hpp"
+#include "actors/histogram_parser/known_keys.hpp"
 #include "actors/histogram_parser/printf_metrics.hpp"
 #include "actors/histogram_parser/records.hpp"
 
@@ -183,6 +184,15 @@ private:
     std::size_t elements = 0; // of its last print
     bool keyed = false;       // any print of it had keys
     key_shape learnt;
+    known_keys shared;            // those that are split alone ...
+    std::size_t shared_parts = 0; // ... into so many parts, ...
+    known twice = known::not_yet; // ... with twice_ being that
+  };
+
+  /// A key that is not known, of entry `of`.
+  struct new_key {
+    std::size_t of = 0;
+    json_string text;
   };
 
   /// One print while it is read. Nothing of it counts until commit().
@@ -190,7 +200,7 @@ private:
     std::string_view map;
     map_kind kind = map_kind::value;
     bool keyed = false;
-    std::vector<json_string> keys; // one per entry, when keyed
+    std::vector<new_key> keys; // of entries that have none yet, when keyed
     std::vector<map_entry> entries;
 
     void start(std::string_view name, map_kind of) {
@@ -202,7 +212,8 @@ private:
     }
 
     bool read_key(json_scanner& in) {
-      return keys.size() < json_elements_max && in.string(keys.emplace_back());
+      return entries.size() < json_elements_max
+             && in.string(keys.emplace_back(new_key{entries.size(), {}}).text);
     }
   };
 
@@ -230,6 +241,7 @@ private:
       // (`= {}` would keep what they have.)
       rows_.release();
       std::vector<std::string_view>{}.swap(texts_);
+      std::vector<new_key>{}.swap(new_keys_);
       std::string{}.swap(unescaped_);
     }
   }
@@ -392,7 +404,7 @@ private:
     draft_.start({name, rest.raw.size() + 1}, kind);
     if (!is_map_name(draft_.map) || !in.literal(": "))
       return false;
-    auto state = state_of(draft_.map);
+    auto* state = state_of(draft_.map);
     if (in.next() == '{' && kind == map_kind::value && told_unkeyed(draft_.map))
       return false; // a struct
     if (in.next() == '{'
@@ -404,9 +416,13 @@ private:
       if (state != nullptr)
         draft_.entries.reserve(state->elements);
       if (!in.byte('}')) {
+        auto* shared = keys_of(state);
+        const shared_key* key = nullptr;
         do {
-          if (!draft_.read_key(in) || !in.literal(": ") || !fixed_element(in))
+          if (!fixed_key(in, shared, key) || !fixed_element(in))
             return false;
+          if (key != nullptr)
+            draft_.entries.back().keys = map_key{*key};
         } while (in.literal(", "));
         if (!in.byte('}'))
           return false;
@@ -417,6 +433,38 @@ private:
     if (!in.literal("}}") || !in.at_end())
       return false;
     commit(out);
+    return true;
+  }
+
+  /// The keys of a map that may be looked up, if there are any.
+  known_keys* keys_of(map_state* state) {
+    if (state == nullptr)
+      return nullptr;
+    auto hint = hint_of(draft_.map);
+    auto parts =
+      hint != nullptr && hint->parts > 0 ? hint->parts : state->learnt.parts;
+    if (state->twice != twice_ || state->shared_parts != parts)
+      forget_keys(*state);
+    return state->shared.size() > 0 ? &state->shared : nullptr;
+  }
+
+  /// A key and what stands behind it. `key`: null when it is not one of those.
+  bool fixed_key(json_scanner& in, known_keys* among, const shared_key*& key) {
+    if (draft_.entries.size() >= json_elements_max)
+      return false;
+    std::size_t size = 0;
+    key = among == nullptr ? nullptr : among->next(in.behind_quote(), size);
+    if (key != nullptr) {
+      in.move_to(in.position() + 1 + size);
+      return true;
+    }
+    json_string text;
+    if (!in.string(text) || !in.literal(": "))
+      return false;
+    if (among != nullptr)
+      key = among->find(text.raw);
+    if (key == nullptr)
+      draft_.keys.push_back({draft_.entries.size(), text});
     return true;
   }
 
@@ -1055,7 +1103,7 @@ private:
     return hint != nullptr && hint->parts == 0;
   }
 
-  const map_state* state_of(std::string_view map) const {
+  map_state* state_of(std::string_view map) {
     auto found = states_.find(map);
     return found == states_.end() ? nullptr : &found->second;
   }
@@ -1114,13 +1162,73 @@ private:
       counts_.values += values_in(entry);
     ++counts_.snapshots;
     print.entries = std::move(draft_.entries);
+    if (draft_.keyed)
+      share_keys(state, print);
   }
 
+  /// Gives a key to the entries that have none yet.
   void assign_keys(map_state& state, parsed& out) {
+    if (draft_.keys.empty())
+      return;
+    auto hint = hint_of(draft_.map);
+    const bool told = hint != nullptr && hint->parts > 0;
+    read_texts(out);
+    if (draft_.keys.size() < draft_.entries.size()
+        && !std::all_of(texts_.begin(), texts_.end(), [&](auto text) {
+             return splits_alone(text, ",", state.shared_parts, told);
+           })) {
+      // What these are depends on those that are known, too.
+      all_are_new(state);
+      read_texts(out);
+    }
+    auto parts = split_keys(texts_, ",", hint, state.learnt);
+    // If some were known and are not read again, none of this has changed, or
+    // (twice_, which the first escape settles) it does not matter to them.
+    known_keys forgotten;
+    if (draft_.keys.size() == draft_.entries.size()
+        && (state.twice != twice_
+            || state.shared_parts != state.learnt.parts)) {
+      shared_bytes_ -= state.shared.bytes();
+      std::swap(forgotten, state.shared); // texts_ may be of it
+    }
+    state.twice = twice_;
+    state.shared_parts = state.learnt.parts;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i].size() > 1)
+        drop_stack_end(parts[i].back());
+      const auto& from = draft_.keys[i];
+      const shared_key* key = nullptr;
+      if (splits_alone(texts_[i], ",", state.shared_parts, told))
+        key = remember(state, from.text, parts[i]);
+      auto& entry = draft_.entries[from.of];
+      if (key != nullptr)
+        entry.keys = map_key{*key};
+      else
+        entry.keys = std::move(parts[i]);
+    }
+  }
+
+  /// The entries that have keys are to be read like the others.
+  void all_are_new(map_state& state) {
+    draft_.keys.swap(new_keys_);
+    draft_.keys.clear();
+    auto next = new_keys_.begin();
+    for (std::size_t i = 0; i < draft_.entries.size(); ++i) {
+      if (next != new_keys_.end() && next->of == i) {
+        draft_.keys.push_back(*next++);
+        continue;
+      }
+      auto raw = state.shared.raw(*draft_.entries[i].keys.shared());
+      draft_.keys.push_back({i, {raw, raw.find('\\') != npos}});
+    }
+  }
+
+  /// The texts of draft_.keys.
+  void read_texts(parsed& out) {
     texts_.clear();
     std::size_t escaped = 0;
     for (const auto& key : draft_.keys)
-      escaped += key.escaped ? key.raw.size() : 0;
+      escaped += key.text.escaped ? key.text.raw.size() : 0;
     unescaped_.clear();
     if (escaped > 0) {
       see_escaping(out);
@@ -1128,19 +1236,44 @@ private:
       unescaped_.reserve(2 * escaped);
     }
     for (const auto& key : draft_.keys)
-      texts_.push_back(key.escaped ? key_text(key.raw) : key.raw);
+      texts_.push_back(key.text.escaped ? key_text(key.text.raw)
+                                        : key.text.raw);
     if (fourth_ == known::not_yet)
       for (auto text : texts_)
         if (text.find(' ') != npos) {
           settle_fourth(known::no, "a key with a space in it", out);
           break;
         }
-    auto parts = split_keys(texts_, ",", hint_of(draft_.map), state.learnt);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      if (parts[i].size() > 1)
-        drop_stack_end(parts[i].back());
-      draft_.entries[i].keys = std::move(parts[i]);
-    }
+  }
+
+  const shared_key* remember(map_state& state, const json_string& key,
+                             const std::vector<std::string>& parts) {
+    if (const auto* known = state.shared.find(key.raw))
+      return known;
+    if (shared_bytes_ >= known_keys_bytes_max)
+      return nullptr;
+    auto before = state.shared.bytes();
+    // An escape may tell how counts are written: it must be read each time.
+    const auto* known =
+      state.shared.add(key.raw, key.escaped ? "" : "\": ", parts);
+    shared_bytes_ += state.shared.bytes() - before;
+    return known;
+  }
+
+  void forget_keys(map_state& state) {
+    shared_bytes_ -= state.shared.bytes();
+    state.shared.clear();
+  }
+
+  /// `print` is whole and holds what it needs.
+  void share_keys(map_state& state, snapshot& print) {
+    print.keys = state.shared.shared();
+    // Most of them are gone from the map, or there is no room for others.
+    if (state.shared.size() > 2 * print.entries.size() + 64)
+      forget_keys(state);
+    else if (shared_bytes_ >= known_keys_bytes_max)
+      for (auto& [name, other] : states_)
+        forget_keys(other);
   }
 
   std::string_view key_text(std::string_view raw) {
@@ -1159,7 +1292,7 @@ private:
     if (twice_ != known::not_yet || fourth_ == known::yes)
       return;
     auto twice = false;
-    for (const auto& key : draft_.keys) {
+    for (const auto& [of, key] : draft_.keys) {
       auto seen = key.escaped ? escaping_of(key.raw) : key_escaping::unknown;
       if (seen == key_escaping::once) {
         settle_twice(known::no, out);
@@ -1255,7 +1388,9 @@ private:
   static inline thread_local buckets rows_;
   draft draft_;
   std::vector<std::string_view> texts_;
+  std::vector<new_key> new_keys_;
   std::string unescaped_;
+  std::size_t shared_bytes_ = 0; // of all maps' known keys
 };
 
 } // namespace

@@ -32,6 +32,17 @@ key_table::id key_table::find_or_add(const std::vector<std::string>& parts) {
   return key;
 }
 
+key_table::id key_table::find_shared(const map_key& key) {
+  const auto found = find_or_add(key.parts());
+  const auto* shared = key.shared();
+  if (shared == nullptr || shared_ == nullptr || found == none)
+    return found;
+  if (shared->number >= id_of_shared_.size())
+    id_of_shared_.resize(std::size_t{shared->number} + 1, none);
+  id_of_shared_[shared->number] = found;
+  return found;
+}
+
 /// The number of the text in `scratch_`.
 key_table::id key_table::look_up() {
   if (const auto found = by_text_.find(std::string_view{scratch_});
@@ -65,6 +76,7 @@ void key_table::parts(id key, std::vector<std::string_view>& out) const {
 void key_table::sweep() {
   if (by_text_.size() <= 2 * held_ + 256)
     return;
+  id_of_shared_.clear();
   for (auto at = by_text_.begin(); at != by_text_.end();) {
     const auto key = at->second;
     if (entries_[key].holds != 0) {

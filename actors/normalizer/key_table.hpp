@@ -2,9 +2,12 @@
 // The raw keys of one map, numbered: what is printed again and again is looked
 // up, not copied.
 
+#include "messages/map_key.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,6 +28,24 @@ public:
 
   /// The number of these key parts; none when the table is full.
   id find_or_add(const std::vector<std::string>& parts);
+
+  /// The same; a key of the list that `share` was given is looked up once and
+  /// then known by its number there.
+  id number_of(const map_key& key) {
+    const auto* shared = key.shared();
+    if (shared == nullptr || shared->number >= id_of_shared_.size())
+      return find_shared(key);
+    const auto known = id_of_shared_[shared->number];
+    return known != none ? known : find_shared(key);
+  }
+
+  /// The list of the keys that come next. It is held until another comes.
+  void share(const std::shared_ptr<const shared_keys>& keys) {
+    if (keys == shared_)
+      return;
+    shared_ = keys;
+    id_of_shared_.clear();
+  }
 
   /// The parts of a key, valid until the next `find_or_add` or `sweep`.
   void parts(id key, std::vector<std::string_view>& out) const;
@@ -82,6 +103,7 @@ public:
 
 private:
   id look_up();
+  id find_shared(const map_key& key);
 
   struct entry {
     const std::string* text = nullptr; // the map's own; null: free
@@ -102,7 +124,9 @@ private:
   std::vector<entry> entries_;
   std::vector<id> free_;
   std::string scratch_;
-  id newest_ = 0; // looked up last
+  std::shared_ptr<const shared_keys> shared_;
+  std::vector<id> id_of_shared_; // by the number in there; none: not known
+  id newest_ = 0;                // looked up last
   std::size_t bytes_ = 0;
   std::size_t held_ = 0;
 };

@@ -65,6 +65,7 @@ bool map_slots::read(const snapshot& from, const key_filter& filter,
       now_of_key_[key] = 0;
   now_.used = 0;
   partial_ = false;
+  keys_.share(from.keys);
   auto said = from.entries.empty(); // empty: all keys are gone
   for (const auto& entry : from.entries) {
     const auto shape = shape_of(entry);
@@ -93,7 +94,7 @@ bool map_slots::read(const snapshot& from, const key_filter& filter,
 }
 
 void map_slots::read_entry(const map_entry& entry, series_counts& counts) {
-  const auto key = keys_.find_or_add(entry.keys);
+  const auto key = keys_.number_of(entry.keys);
   if (key == key_table::none
       && (rules_.how == accumulation::cumulative
           || rules_.how == accumulation::last

@@ -1,0 +1,118 @@
+#pragma once
+// The keys of one map as its prints spelled them: what is printed again is
+// compared with that, not read, split and copied again.
+
+#include "messages/map_key.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bpf2graphite {
+
+/// Keys remembered of one map, and the bytes that those of all maps of a parser
+/// may take: with more, all are forgotten.
+constexpr std::size_t known_keys_max = 16384;
+constexpr std::size_t known_keys_bytes_max = 4 << 20;
+
+/// A longer key, as those with stacks are, is not remembered.
+constexpr std::size_t known_key_size_max = 256;
+
+class known_keys {
+public:
+  /// The key that `text` begins with, if it is the one that came behind the
+  /// key found last when that was found before: one comparison. What was given
+  /// to `add` as `behind` must stand behind it; `size` is that of both.
+  const shared_key* next(std::string_view text, std::size_t& size) {
+    if (newest_ >= spelled_.size())
+      return nullptr;
+    const auto guess = spelled_[newest_].follower;
+    const auto& key = spelled_[guess];
+    size = key.text.size();
+    if (!key.guessed || text.size() < size || !begins(text.data(), key.text))
+      return nullptr;
+    newest_ = guess;
+    return key.key;
+  }
+
+  /// The key that is spelled `raw`; null when it is not known.
+  const shared_key* find(std::string_view raw);
+
+  /// Remembers a key that is not known yet: its text as printed, what is
+  /// printed behind it, and its parts. Nothing behind it: it will be found, but
+  /// is never `next`. Null when there is no room for it.
+  const shared_key* add(std::string_view raw, std::string_view behind,
+                        const std::vector<std::string>& parts);
+
+  /// The text of a key of this map as it was printed.
+  std::string_view raw(const shared_key& key) const {
+    return raw_of(key.number);
+  }
+
+  /// Forgets all keys. The snapshots that were made of them keep them.
+  void clear();
+
+  std::size_t size() const {
+    return spelled_.size();
+  }
+
+  /// The memory that they take, about; with what snapshots share.
+  std::size_t bytes() const {
+    return bytes_;
+  }
+
+  /// What a snapshot with such keys must hold. Null: there are none.
+  std::shared_ptr<const shared_keys> shared() const {
+    return keys_;
+  }
+
+private:
+  using index = std::uint32_t;
+  static constexpr index none = 0xffffffff;
+
+  struct spelling {
+    std::string text; // as printed, and what stands behind it
+    const shared_key* key = nullptr;
+    std::uint32_t raw_size = 0;
+    bool guessed = false; // by `next`
+    index follower = 0;   // found after this one, the last time
+  };
+
+  /// Mostly of a few bytes: without a call.
+  static bool begins(const char* at, std::string_view text) {
+    const auto* wanted = text.data();
+    auto left = text.size();
+    std::uint64_t there = 0;
+    std::uint64_t known = 0;
+    for (; left >= 8; left -= 8, at += 8, wanted += 8) {
+      std::memcpy(&there, at, 8);
+      std::memcpy(&known, wanted, 8);
+      if (there != known)
+        return false;
+    }
+    for (; left > 0; --left)
+      if (*at++ != *wanted++)
+        return false;
+    return true;
+  }
+
+  std::string_view raw_of(index key) const {
+    const auto& known = spelled_[key];
+    return std::string_view{known.text}.substr(0, known.raw_size);
+  }
+
+  std::size_t place_of(std::string_view raw) const;
+  void follow(index key);
+
+  std::shared_ptr<shared_keys> keys_;
+  std::vector<spelling> spelled_; // by number
+  std::vector<index> places_;     // number + 1 of each, by hash; 0: free
+  index newest_ = none;           // found last
+  std::size_t bytes_ = 0;
+};
+
+} // namespace bpf2graphite
