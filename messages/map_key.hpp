@@ -56,7 +56,8 @@ public:
   map_key(std::initializer_list<std::string> parts)
     : map_key{std::vector<std::string>(parts)} {}
 
-  explicit map_key(const shared_key& key) : key_{&key} {}
+  /// A shared key; null: no key.
+  explicit map_key(const shared_key* key) : key_{key} {}
 
   map_key(const map_key& other) {
     assign(other.parts());

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -54,13 +55,23 @@ inline constexpr exact metric_unit = 1'000'000'000;
 
 /// One element of a map. `value` holds the alternative named at its map_kind.
 struct map_entry {
+  using any_value = std::variant<buckets, exact, stats_value,
+                                 std::vector<tseries_value>, text_value>;
+
+  map_entry() = default;
+
+  map_entry(map_key of, any_value is, bool cut)
+    : keys{std::move(of)}, partial{cut}, value{std::move(is)} {}
+
+  /// A number, its key shared or, when null, not known yet.
+  map_entry(const shared_key* of, exact number)
+    : keys{of}, value{std::in_place_type<exact>, number} {}
+
   /// Key parts as printed, raw bytes; empty for a map without keys.
   map_key keys;
-  std::variant<buckets, exact, stats_value,
-               std::vector<tseries_value>, text_value>
-    value;
   /// The output ended within this histogram: rows may be missing.
   bool partial = false;
+  any_value value;
 };
 
 /// One print of one map (of one kind: a text map may hold a number in one

@@ -1,5 +1,6 @@
 #include "actors/histogram_parser/known_keys.hpp"
 
+#include <algorithm>
 #include <functional>
 
 namespace bpf2graphite {
@@ -8,6 +9,9 @@ namespace {
 
 /// Of one key, beside its text in here and its parts in the list.
 constexpr std::size_t overhead_bytes = 160;
+
+/// Texts are kept in pieces that grow up to this.
+constexpr std::size_t text_block_bytes = 4096;
 
 } // namespace
 
@@ -29,6 +33,13 @@ void known_keys::follow(index key) {
 const shared_key* known_keys::find(std::string_view raw) {
   if (spelled_.empty() || raw.size() > known_key_size_max)
     return nullptr;
+  if (newest_ < spelled_.size()) {
+    const auto guess = spelled_[newest_].follower;
+    if (raw_of(guess) == raw) {
+      newest_ = guess;
+      return spelled_[guess].key;
+    }
+  }
   const auto place = places_[place_of(raw)];
   if (place == 0)
     return nullptr;
@@ -50,11 +61,20 @@ const shared_key* known_keys::add(std::string_view raw, std::string_view behind,
     for (index i = 0; i < spelled_.size(); ++i)
       places_[place_of(raw_of(i))] = i + 1;
   }
+  const auto size = raw.size() + behind.size();
+  if (text_left_ < size) {
+    text_left_ = std::max(size, std::min(bytes_ / 4, text_block_bytes));
+    texts_.push_back(std::make_unique<char[]>(text_left_));
+    text_end_ = texts_.back().get();
+  }
   auto& known = spelled_.emplace_back();
-  known.text.reserve(raw.size() + behind.size());
-  known.text.append(raw).append(behind);
+  known.text = text_end_;
+  text_end_ = std::copy(raw.begin(), raw.end(), text_end_);
+  text_end_ = std::copy(behind.begin(), behind.end(), text_end_);
+  text_left_ -= size;
   known.raw_size = static_cast<std::uint32_t>(raw.size());
-  known.guessed = !behind.empty();
+  if (!behind.empty())
+    known.size = static_cast<std::uint32_t>(size);
   known.key = &keys_->add(parts);
   const auto number = static_cast<index>(spelled_.size() - 1);
   places_[place_of(raw)] = number + 1;

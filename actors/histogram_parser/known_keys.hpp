@@ -32,8 +32,8 @@ public:
       return nullptr;
     const auto guess = spelled_[newest_].follower;
     const auto& key = spelled_[guess];
-    size = key.text.size();
-    if (!key.guessed || text.size() < size || !begins(text.data(), key.text))
+    size = key.size;
+    if (text.size() < size || !begins(text.data(), key.text, size))
       return nullptr;
     newest_ = guess;
     return key.key;
@@ -48,7 +48,7 @@ public:
   const shared_key* add(std::string_view raw, std::string_view behind,
                         const std::vector<std::string>& parts);
 
-  /// The text of a key of this map as it was printed.
+  /// The text of a key of this map as it was printed; valid until `clear`.
   std::string_view raw(const shared_key& key) const {
     return raw_of(key.number);
   }
@@ -74,18 +74,18 @@ private:
   using index = std::uint32_t;
   static constexpr index none = 0xffffffff;
 
+  static constexpr std::uint32_t never = 0xffffffff;
+
   struct spelling {
-    std::string text; // as printed, and what stands behind it
+    const char* text = nullptr; // as printed, and what stands behind it
     const shared_key* key = nullptr;
     std::uint32_t raw_size = 0;
-    bool guessed = false; // by `next`
-    index follower = 0;   // found after this one, the last time
+    std::uint32_t size = never; // with what stands behind it
+    index follower = 0;         // found after this one, the last time
   };
 
   /// Mostly of a few bytes: without a call.
-  static bool begins(const char* at, std::string_view text) {
-    const auto* wanted = text.data();
-    auto left = text.size();
+  static bool begins(const char* at, const char* wanted, std::size_t left) {
     std::uint64_t there = 0;
     std::uint64_t known = 0;
     for (; left >= 8; left -= 8, at += 8, wanted += 8) {
@@ -101,17 +101,19 @@ private:
   }
 
   std::string_view raw_of(index key) const {
-    const auto& known = spelled_[key];
-    return std::string_view{known.text}.substr(0, known.raw_size);
+    return {spelled_[key].text, spelled_[key].raw_size};
   }
 
   std::size_t place_of(std::string_view raw) const;
   void follow(index key);
 
   std::shared_ptr<shared_keys> keys_;
-  std::vector<spelling> spelled_; // by number
-  std::vector<index> places_;     // number + 1 of each, by hash; 0: free
-  index newest_ = none;           // found last
+  std::vector<spelling> spelled_;              // by number
+  std::vector<std::unique_ptr<char[]>> texts_; // many in each; they stay
+  char* text_end_ = nullptr;                   // of what is used of the last
+  std::size_t text_left_ = 0;                  // in the last of them
+  std::vector<index> places_; // number + 1 of each, by hash; 0: free
+  index newest_ = none;       // found last
   std::size_t bytes_ = 0;
 };
 

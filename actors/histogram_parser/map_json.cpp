@@ -419,10 +419,18 @@ private:
         auto* shared = keys_of(state);
         const shared_key* key = nullptr;
         do {
-          if (!fixed_key(in, shared, key) || !fixed_element(in))
+          if (!fixed_key(in, shared, key))
+            return false;
+          if (exact value = 0; kind == map_kind::value) {
+            if (!in.integer(value))
+              return false;
+            draft_.entries.emplace_back(key, value);
+            continue;
+          }
+          if (!fixed_element(in))
             return false;
           if (key != nullptr)
-            draft_.entries.back().keys = map_key{*key};
+            draft_.entries.back().keys = map_key{key};
         } while (in.literal(", "));
         if (!in.byte('}'))
           return false;
@@ -1202,7 +1210,7 @@ private:
         key = remember(state, from.text, parts[i]);
       auto& entry = draft_.entries[from.of];
       if (key != nullptr)
-        entry.keys = map_key{*key};
+        entry.keys = map_key{key};
       else
         entry.keys = std::move(parts[i]);
     }

@@ -20,6 +20,11 @@ public:
              const std::vector<std::string>& keep,
              const std::vector<std::string>& drop);
 
+  /// True when there is nothing to judge by.
+  bool wants_all() const {
+    return keep_.empty() && drop_.empty();
+  }
+
   /// Judges raw key parts. A map without keys is always wanted.
   bool wants(const std::vector<std::string>& parts) const;
 

@@ -38,9 +38,12 @@ void map_slots::add(const snapshot& print, const key_filter& filter,
   keys_.sweep();
   if (!read(print, filter, counts))
     return;
-  auto values = std::uint64_t{0};
-  for (auto i = std::size_t{0}; i < now_.used; ++i)
-    values += now_.entries[i].values;
+  auto values = std::uint64_t{now_.used};
+  if (shape_ == value_shape::rows) {
+    values = 0;
+    for (auto i = std::size_t{0}; i < now_.used; ++i)
+      values += now_.entries[i].values;
+  }
   auto& slot = slot_for(print, floor, values, counts);
   now_.arrival_ms = print.arrival.time_since_epoch().count();
   now_.gap_ms = last_.used == 0 ? first_gap_ms : rhythm_.gap_ms();
@@ -67,7 +70,15 @@ bool map_slots::read(const snapshot& from, const key_filter& filter,
   partial_ = false;
   keys_.share(from.keys);
   auto said = from.entries.empty(); // empty: all keys are gone
+  const auto all = filter.wants_all();
   for (const auto& entry : from.entries) {
+    if (const auto* scalar = std::get_if<exact>(&entry.value);
+        scalar != nullptr && all && shape_ == value_shape::scalar) {
+      said = true;
+      partial_ = partial_ || entry.partial;
+      read_scalar(entry, *scalar, counts);
+      continue;
+    }
     const auto shape = shape_of(entry);
     if (shape == value_shape::none) {
       const auto tseries =
@@ -85,7 +96,7 @@ bool map_slots::read(const snapshot& from, const key_filter& filter,
     }
     said = true;
     partial_ = partial_ || entry.partial;
-    if (!filter.wants(entry.keys))
+    if (!all && !filter.wants(entry.keys))
       counts.dropped_filtered += values_in(entry);
     else
       read_entry(entry, counts);
@@ -146,6 +157,25 @@ void map_slots::read_entry(const map_entry& entry, series_counts& counts) {
     first.values += gained;
 }
 
+/// The same, short for what is mostly printed: a number, its key known and not
+/// yet seen in this print.
+void map_slots::read_scalar(const map_entry& entry, exact value,
+                            series_counts& counts) {
+  const auto key = keys_.number_of(entry.keys);
+  if (key >= now_of_key_.size() || now_of_key_[key] != 0
+      || now_.used == now_.entries.size())
+    return read_entry(entry, counts);
+  auto& next = now_.entries[now_.used];
+  next.key = key;
+  next.partial = entry.partial;
+  next.now.value = value;
+  next.now.samples = 0;
+  next.now.average = 0;
+  next.now.rows.clear();
+  next.values = 1;
+  now_of_key_[key] = static_cast<std::uint32_t>(++now_.used);
+}
+
 /// Adds `what`, all or a part of what `from` was printed with.
 void map_slots::add_counts(map_slot& slot, const printed_key& from,
                            const amount& what, series_counts& counts) {
@@ -171,6 +201,37 @@ void map_slots::add_counts(map_slot& slot, const printed_key& from,
   counts.combined += !fresh;
 }
 
+/// The same for a scalar.
+void map_slots::add_scalar(map_slot& slot, const printed_key& from, exact what,
+                           series_counts& counts) {
+  const auto place =
+    from.key < slot.cell_of_key.size() ? slot.cell_of_key[from.key] : 0;
+  if (place != 0) {
+    slot.cells[place - 1].sum.value += what;
+    ++counts.combined;
+    return;
+  }
+  difference_.clear();
+  difference_.value = what;
+  add_counts(slot, from, difference_, counts);
+}
+
+/// A print of scalars of which none fell and no key vanished.
+void map_slots::add_risen_scalars(map_slot& slot, series_counts& counts) {
+  for (auto i = std::size_t{0}; i < now_.used; ++i) {
+    const auto& entry = now_.entries[i];
+    auto& old = baselines_[entry.key];
+    if (old.print == 0) {
+      keys_.hold(entry.key);
+      ++baselines_used_;
+      old.last.clear();
+    }
+    add_scalar(slot, entry, entry.now.value - old.last.value, counts);
+    old.last.value = entry.now.value;
+    old.print = print_number_;
+  }
+}
+
 void map_slots::add_cleared(map_slot& slot, bool ending,
                             series_counts& counts) {
   const auto again = rules_.printed_in_end && ending && now_.used != 0
@@ -192,6 +253,8 @@ void map_slots::add_cleared(map_slot& slot, bool ending,
       take_difference(entry.now, entry.repeated ? *entry.repeated : zero);
       entry.repeated = nullptr;
       add_counts(slot, entry, difference_, counts);
+    } else if (shape_ == value_shape::scalar) {
+      add_scalar(slot, entry, entry.now.value, counts);
     } else {
       add_counts(slot, entry, entry.now, counts);
     }
@@ -205,12 +268,17 @@ void map_slots::add_cumulative(map_slot& slot, series_counts& counts) {
   note_negative();
   auto matched = std::size_t{0};
   auto any_fell = false;
+  if (baselines_.size() < keys_.limit())
+    baselines_.resize(keys_.limit());
+  const auto scalars = shape_ == value_shape::scalar;
   for (auto i = std::size_t{0}; i < now_.used; ++i) {
     const auto& entry = now_.entries[i];
-    const auto& old = baseline_of(entry.key);
+    const auto& old = baselines_[entry.key];
     if (old.print == 0)
       continue;
     ++matched;
+    if (scalars && entry.now.value >= old.last.value)
+      continue;
     any_fell = any_fell || fell(entry, old.last);
   }
   if (any_fell && rules_.divided_in_end) {
@@ -220,6 +288,8 @@ void map_slots::add_cumulative(map_slot& slot, series_counts& counts) {
   }
   const auto vanished = !rules_.top && !partial_ && matched < baselines_used_;
   const auto deleted = !rules_.resets && rules_.deletes_keys;
+  if (scalars && !any_fell && !vanished && !partial_)
+    return add_risen_scalars(slot, counts);
   if (any_fell || vanished) {
     if (rules_.resets) {
       forget_baselines();

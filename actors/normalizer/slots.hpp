@@ -136,6 +136,7 @@ private:
   bool read(const snapshot& from, const key_filter& filter,
             series_counts& counts);
   void read_entry(const map_entry& entry, series_counts& counts);
+  void read_scalar(const map_entry& entry, exact value, series_counts& counts);
   map_slot& slot_for(const snapshot& print, std::int64_t floor,
                      std::uint64_t values, series_counts& counts);
   map_slot& open_slot(std::int64_t start);
@@ -144,6 +145,9 @@ private:
 
   void add_counts(map_slot& slot, const printed_key& from, const amount& what,
                   series_counts& counts);
+  void add_scalar(map_slot& slot, const printed_key& from, exact what,
+                  series_counts& counts);
+  void add_risen_scalars(map_slot& slot, series_counts& counts);
   void add_cleared(map_slot& slot, bool ending, series_counts& counts);
   void add_cumulative(map_slot& slot, series_counts& counts);
   void add_gauge(map_slot& slot, const printed_key& from,

@@ -81,11 +81,11 @@ TEST(MapKey, OwnsItsPartsOnceItIsCopied) {
   map_key copy;
   {
     shared_keys list;
-    const map_key of_list{list.add({"a", "7"})};
+    const map_key of_list{&list.add({"a", "7"})};
     EXPECT_NE(of_list.shared(), nullptr);
     copy = of_list;
     EXPECT_EQ(copy, of_list);
-    const map_key moved = map_key{list.add({"b"})};
+    const map_key moved = map_key{&list.add({"b"})};
     EXPECT_NE(moved.shared(), nullptr);
     EXPECT_FALSE(copy == moved);
   }
