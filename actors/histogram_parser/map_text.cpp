@@ -2,6 +2,7 @@
 
 #include "actors/histogram_parser/bar_line.hpp"
 #include "actors/histogram_parser/key_parts.hpp"
+#include "actors/histogram_parser/known_keys.hpp"
 #include "actors/histogram_parser/printf_metrics.hpp"
 
 #include <algorithm>
@@ -367,6 +368,10 @@ struct map_state {
   view name; // the key of the table's node
   const key_shape* hint = nullptr;
   key_shape learnt;
+  known_keys shared;            // those that are split alone ...
+  std::size_t shared_parts = 0; // ... into so many parts
+  std::uint32_t shared_change = 0;
+  std::size_t elements = 0; // of its last print
   std::uint64_t prints = 0;
   bool texts = false;      // a value of it was text
   bool numbers = false;    // a value of it was none for sure
@@ -429,11 +434,16 @@ private:
 
 /// A print of a map with keys that has not ended.
 struct open_print {
+  struct row {
+    const shared_key* known = nullptr; // in the map's; null: its text is ...
+    std::size_t end = 0;               // ... in `keys`, up to here
+    exact order = 0;                   // what bpftrace sorts by
+  };
+
   map_state* map = nullptr;
   std::vector<map_entry> entries; // without their keys
-  std::string keys;               // all key texts, one after the other
-  std::vector<std::size_t> ends;  // of each in `keys`
-  std::vector<exact> order;       // what bpftrace sorts by
+  std::vector<row> rows;          // of each entry
+  std::string keys;               // texts of those not known, joined
   std::vector<std::size_t> falls; // entries below the one before, undecided
   std::size_t rises = 0;          // entries above the one before, in a row
   std::size_t bytes = 0;
@@ -441,8 +451,10 @@ struct open_print {
   wall_time arrival{};
 
   view key(std::size_t i) const {
-    std::size_t from = i == 0 ? 0 : ends[i - 1];
-    return view{keys}.substr(from, ends[i] - from);
+    if (rows[i].known != nullptr)
+      return map->shared.raw(*rows[i].known);
+    std::size_t from = i == 0 ? 0 : rows[i - 1].end;
+    return view{keys}.substr(from, rows[i].end - from);
   }
 };
 
@@ -451,7 +463,9 @@ struct pending_row {
   map_state* map = nullptr; // none: there is no such row
   bool keyed = false;
   tail ends = tail::number;
-  std::string text; // from behind the "[" on, or the value
+  const shared_key* known = nullptr; // its key, if the map was not changed ...
+  std::uint32_t change = 0;          // ... since
+  std::string text;                  // from behind the "[" on, or the value
   std::size_t key_bytes = 0;
   std::size_t value_at = 0;
   std::string more; // lines behind a text, each with a '\n' before it
@@ -571,12 +585,45 @@ private:
   void between(view text) {
     if (text.empty())
       return empty_line();
+    if (text[0] == '@' && take_known_row(text))
+      return;
     found_row row;
     if (text[0] == '@' && find_row(text, row))
       return begin(row, text, {});
     if (pending_.map && join_pending(text))
       return;
     other_line(text);
+  }
+
+  /// A number behind the key that is expected in the map of the line before:
+  /// the same row that find_row would find.
+  bool take_known_row(view text) {
+    map_state* map = last_map_;
+    // (Of a map whose values are texts, "]: 5" may be in one.)
+    if (!map || !map->numbers || text.size() <= map->name.size()
+        || text[map->name.size()] != '[' || !text.starts_with(map->name))
+      return false;
+    text.remove_prefix(map->name.size() + 1);
+    std::size_t size = 0;
+    const auto* known = map->shared.next(text, size);
+    exact number = 0;
+    if (!known || !read_integer(text.substr(size), number))
+      return false;
+    constexpr auto behind = view{"]: "}.size();
+    auto change = map->shared_change;
+    commit_pending(map, text.substr(0, size - behind), true);
+    pending_.map = map;
+    pending_.keyed = true;
+    pending_.ends = tail::number;
+    pending_.text = text;
+    pending_.key_bytes = size - behind;
+    pending_.value_at = size;
+    pending_.number = number;
+    pending_.arrival = now_;
+    pending_.change = map->shared_change;
+    pending_.known =
+      change == map->shared_change ? known : map->shared.find(pending_key());
+    return true;
   }
 
   /// A row, header or open key was found at the end of `line`, behind `glued`.
@@ -655,6 +702,8 @@ private:
     pending_.number = row.number;
     pending_.stats = row.stats;
     pending_.arrival = now_;
+    pending_.change = map.shared_change;
+    pending_.known = row.keyed ? map.shared.find(pending_key()) : nullptr;
   }
 
   /// Only text was seen as values of `map`.
@@ -686,8 +735,8 @@ private:
       map_entry entry;
       entry.value = text_value{std::string{row.value.substr(0, at)}, false};
       map.texts = true;
-      add_entry(map, row.key, std::move(entry), map_kind::text, nullptr,
-                text.size(), now_);
+      add_entry(map, row.key, map.shared.find(row.key), std::move(entry),
+                map_kind::text, nullptr, text.size(), now_);
       text = from;
       row.key = from.substr(0, close);
       row.value = from.substr(close + 3);
@@ -865,7 +914,7 @@ private:
     // Rows rise: where the pending one fits and the joined one does not, this
     // line is text that looks like the end of a row.
     if (print_.map == &map && print_.falls.empty() && !map.disordered) {
-      exact before = print_.order.back();
+      exact before = print_.rows.back().order;
       exact value =
         pending_value(pending_.ends, pending_.number, pending_.stats);
       exact joined = pending_value(row.ends, row.number, row.stats);
@@ -913,6 +962,17 @@ private:
     map_state& map = *pending_.map;
     pending_.map = nullptr;
     view key = pending_key();
+    const auto* known = pending_.change == map.shared_change
+                          ? pending_.known
+                          : map.shared.find(key);
+    if (pending_.keyed && pending_.ends == tail::number
+        && pending_.more_lines == 0) {
+      map.numbers = map.numbers || key.find("]: ") == npos;
+      after_stats_ = false;
+      return add_entry(map, key, known, map_entry{nullptr, pending_.number},
+                       map_kind::value, &pending_.number, pending_.text.size(),
+                       pending_.arrival);
+    }
     view value = view{pending_.text}.substr(pending_.value_at);
     bool goes_on = pending_.more_lines > 0
                    && (ending_
@@ -944,7 +1004,7 @@ private:
     after_stats_ = kind == map_kind::stats && !since_024_;
     std::size_t bytes = pending_.text.size();
     if (pending_.keyed) {
-      add_entry(map, key, std::move(entry), kind, order, bytes,
+      add_entry(map, key, known, std::move(entry), kind, order, bytes,
                 pending_.arrival);
     } else {
       end_print();
@@ -1148,7 +1208,8 @@ private:
   void add_head(view key, map_entry entry, map_kind kind, const exact* order,
                 std::size_t bytes) {
     if (head_keyed_) {
-      add_entry(*head_map_, key, std::move(entry), kind, order, bytes, now_);
+      add_entry(*head_map_, key, head_map_->shared.find(key), std::move(entry),
+                kind, order, bytes, now_);
     } else {
       end_print();
       emit_single(*head_map_, std::move(entry), kind, now_);
@@ -1332,10 +1393,8 @@ private:
 
   // ---- prints of maps with keys --------------------------------------------
 
-  bool holds(const map_state& map, view key) const {
-    if (print_.map != &map)
-      return false;
-    return index_.taken(cell_of(key));
+  bool holds(map_state& map, view key) {
+    return print_.map == &map && entry_of(key, map.shared.find(key)) != npos;
   }
 
   std::size_t cell_of(view key) const {
@@ -1343,12 +1402,38 @@ private:
                        [&](std::uint32_t i) { return print_.key(i) == key; });
   }
 
+  /// The entry of the open print with that key; npos: there is none.
+  std::size_t entry_of(view key, const shared_key* known) const {
+    if (known) {
+      auto seen = known->number < keys_seen_.size() ? keys_seen_[known->number]
+                                                    : seen_key{};
+      return seen.print == seen_print_ ? seen.entry : npos;
+    }
+    std::size_t at = cell_of(key);
+    return index_.taken(at) ? index_.entry(at) : npos;
+  }
+
+  void clear_index() {
+    index_.clear();
+    ++seen_print_;
+  }
+
   void index_entry(std::size_t i) {
+    if (const auto* known = print_.rows[i].known) {
+      if (known->number >= keys_seen_.size())
+        keys_seen_.resize(std::size_t{known->number} + 1);
+      auto& seen = keys_seen_[known->number];
+      if (seen.print != seen_print_)
+        seen = {seen_print_, i};
+      return;
+    }
     std::size_t at = cell_of(print_.key(i));
     if (!index_.taken(at))
       index_.put(at, i);
     if (index_.grow())
       for (std::size_t j = 0; j <= i; ++j) {
+        if (print_.rows[j].known)
+          continue;
         at = cell_of(print_.key(j));
         if (!index_.taken(at))
           index_.put(at, j);
@@ -1369,9 +1454,12 @@ private:
     }
   }
 
-  void add_entry(map_state& map, view key, map_entry entry, map_kind kind,
-                 const exact* order, std::size_t bytes, wall_time arrival) {
+  /// `known`: the map's shared key of that text, if it has one.
+  void add_entry(map_state& map, view key, const shared_key* known,
+                 map_entry&& entry, map_kind kind, const exact* order,
+                 std::size_t bytes, wall_time arrival) {
     constexpr exact order_max = std::numeric_limits<std::int64_t>::max();
+    auto change = map.shared_change;
     if (print_.map != &map)
       end_print();
     bool fall = false;
@@ -1379,7 +1467,7 @@ private:
     if (print_.map) {
       bool plain = false; // neither depends on how a version sees signs
       if (order && print_.kind == kind) {
-        exact before = print_.order.back();
+        exact before = print_.rows.back().order;
         fall = *order < before;
         rise = *order > before;
         plain = *order >= 0 && before <= order_max && before >= 0;
@@ -1387,16 +1475,18 @@ private:
       if (fall && plain && fall_is_sure(map, kind)) {
         end_print();
       } else {
-        std::size_t at = cell_of(key);
-        if (index_.taken(at)
-            && (!has_stack(key) || fall || !print_.falls.empty()))
-          part_print(index_.entry(at), fall);
+        std::size_t first = entry_of(key, known);
+        if (first != npos && (!has_stack(key) || fall || !print_.falls.empty()))
+          part_print(first, fall);
       }
     }
+    if (change != map.shared_change) // by the end of a print
+      known = map.shared.find(key);
     if (!print_.map) {
       print_.map = &map;
       print_.kind = kind;
-      index_.clear();
+      print_.entries.reserve(map.elements);
+      clear_index();
       fall = rise = false;
     }
     bytes += sizeof(map_entry) + 64; // what it takes here, not in the text
@@ -1415,9 +1505,9 @@ private:
         map.sorted = true;
     }
     print_.entries.push_back(std::move(entry));
-    print_.keys += key;
-    print_.ends.push_back(print_.keys.size());
-    print_.order.push_back(order ? *order : 0);
+    if (!known)
+      print_.keys += key;
+    print_.rows.push_back({known, print_.keys.size(), order ? *order : 0});
     print_.bytes += bytes;
     print_.arrival = arrival;
     index_entry(i);
@@ -1436,24 +1526,37 @@ private:
     rest.map = print_.map;
     rest.kind = print_.kind;
     rest.arrival = print_.arrival;
-    std::size_t cut = print_.ends[at - 1];
-    rest.keys = print_.keys.substr(cut);
     for (std::size_t i = at; i < print_.entries.size(); ++i) {
+      rest.keys += print_.key(i);
       rest.entries.push_back(std::move(print_.entries[i]));
-      rest.ends.push_back(print_.ends[i] - cut);
-      rest.order.push_back(print_.order[i]);
+      rest.rows.push_back({nullptr, rest.keys.size(), print_.rows[i].order});
     }
+    print_.keys.resize(print_.rows[at - 1].end);
     print_.entries.resize(at);
-    print_.ends.resize(at);
-    print_.order.resize(at);
-    print_.keys.resize(cut);
+    print_.rows.resize(at);
     rest.bytes = print_.bytes / 2;
     print_.falls.clear();
     end_print();
     print_ = std::move(rest);
-    index_.clear();
+    clear_index();
+    know_keys();
     for (std::size_t i = 0; i < print_.entries.size(); ++i)
       index_entry(i);
+  }
+
+  /// Looks for the keys of the open print, of which none is known yet.
+  void know_keys() {
+    std::string unknown;
+    std::size_t from = 0;
+    for (auto& row : print_.rows) {
+      auto key = view{print_.keys}.substr(from, row.end - from);
+      from = row.end;
+      row.known = print_.map->shared.find(key);
+      if (!row.known)
+        unknown += key;
+      row.end = unknown.size();
+    }
+    print_.keys = std::move(unknown);
   }
 
   void end_print() {
@@ -1462,25 +1565,99 @@ private:
     map_state& map = *print_.map;
     if (!print_.falls.empty())
       map.disordered = true;
-    raw_keys_.clear();
-    for (std::size_t i = 0; i < print_.entries.size(); ++i)
-      raw_keys_.push_back(print_.key(i));
-    auto keys = split_keys(raw_keys_, ", ", map.hint, map.learnt);
-    for (std::size_t i = 0; i < print_.entries.size(); ++i)
-      print_.entries[i].keys = std::move(keys[i]);
+    give_keys(map);
+    map.elements = print_.entries.size();
     print_.map = nullptr;
     std::size_t bytes = std::exchange(print_.bytes, 0);
     snapshot print;
     print.entries = std::move(print_.entries);
     print.kind = print_.kind;
     print.arrival = print_.arrival;
+    print.keys = map.shared.shared();
     print_.entries.clear();
+    print_.rows.clear();
     print_.keys.clear();
-    print_.ends.clear();
-    print_.order.clear();
     print_.falls.clear();
     print_.rises = 0;
+    forget_old_keys(map);
     emit(map, std::move(print), bytes);
+  }
+
+  /// Gives the entries of the open print their keys.
+  void give_keys(map_state& map) {
+    auto& entries = print_.entries;
+    const auto& rows = print_.rows;
+    new_rows_.clear();
+    raw_keys_.clear();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (rows[i].known) {
+        entries[i].keys = map_key{rows[i].known};
+        continue;
+      }
+      new_rows_.push_back(i);
+      raw_keys_.push_back(print_.key(i));
+    }
+    if (new_rows_.empty())
+      return;
+    const bool told = map.hint && map.hint->parts > 0;
+    auto alone = [&](view key) {
+      return splits_alone(key, ", ", map.shared_parts, told);
+    };
+    if (new_rows_.size() < entries.size()
+        && !std::all_of(raw_keys_.begin(), raw_keys_.end(), alone)) {
+      // What these are depends on those that are known, too.
+      new_rows_.clear();
+      raw_keys_.clear();
+      for (std::size_t i = 0; i < entries.size(); ++i) {
+        new_rows_.push_back(i);
+        raw_keys_.push_back(print_.key(i));
+      }
+    }
+    auto keys = split_keys(raw_keys_, ", ", map.hint, map.learnt);
+    known_keys forgotten; // raw_keys_ may be of them
+    if (map.shared_parts != map.learnt.parts) {
+      shared_bytes_ -= map.shared.bytes();
+      std::swap(forgotten, map.shared);
+      map.shared_parts = map.learnt.parts;
+    }
+    ++map.shared_change;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const shared_key* key = nullptr;
+      if (alone(raw_keys_[i]))
+        key = remember(map, raw_keys_[i], keys[i]);
+      auto& entry = entries[new_rows_[i]];
+      if (key)
+        entry.keys = map_key{key};
+      else
+        entry.keys = std::move(keys[i]);
+    }
+  }
+
+  const shared_key* remember(map_state& map, view raw,
+                             const std::vector<std::string>& parts) {
+    if (const auto* known = map.shared.find(raw))
+      return known;
+    if (shared_bytes_ >= known_keys_bytes_max)
+      return nullptr;
+    auto before = map.shared.bytes();
+    const auto* known = map.shared.add(raw, "]: ", parts);
+    shared_bytes_ += map.shared.bytes() - before;
+    return known;
+  }
+
+  void forget_keys(map_state& map) {
+    shared_bytes_ -= map.shared.bytes();
+    map.shared.clear();
+    ++map.shared_change;
+  }
+
+  /// Most of them are gone from the map, or there is no room for others.
+  void forget_old_keys(map_state& map) {
+    if (map.shared.size() > 2 * map.elements + 64)
+      forget_keys(map);
+    else if (shared_bytes_ >= known_keys_bytes_max)
+      for (auto& [name, other] : maps_)
+        forget_keys(other);
   }
 
   void emit_single(map_state& map, map_entry entry, map_kind kind,
@@ -1743,8 +1920,16 @@ private:
 
   pending_row pending_;
   open_print print_;
-  key_index index_;
+  key_index index_; // of keys that are not known
+  struct seen_key {
+    std::uint64_t print = 0;
+    std::size_t entry = 0;
+  };
+  std::vector<seen_key> keys_seen_; // of those that are, by number
+  std::uint64_t seen_print_ = 1;
   std::vector<view> raw_keys_;
+  std::vector<std::size_t> new_rows_;
+  std::size_t shared_bytes_ = 0; // of all maps' known keys
 
   // The final dump.
   std::size_t empty_lines_ = 0; // just seen, that belong to no map

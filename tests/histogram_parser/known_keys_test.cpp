@@ -217,7 +217,8 @@ TEST_P(RememberedKeys, AreForgottenWhenTheMapHasOthers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(BothForms, RememberedKeys,
-                         testing::Values(output_format::json),
+                         testing::Values(output_format::json,
+                                         output_format::text),
                          [](const auto& of) {
                            return of.param == output_format::json ? "json"
                                                                   : "text";
