@@ -1,5 +1,6 @@
 #include "actors/batcher/batch_queue.hpp"
 
+#include "actors/batcher/packed_lines.hpp"
 #include "actors/graphite_connection/plaintext.hpp"
 
 #include <algorithm>
@@ -22,11 +23,14 @@ std::uint64_t value(const counter& c) {
   return c.load(std::memory_order_relaxed);
 }
 
+/// Room in a batch's text, as a share of it, that is not worth a copy.
+constexpr std::size_t spare_share = 16;
+
 template <class Entries>
 std::size_t bytes_of(const Entries& entries) {
   std::size_t n = 0;
   for (auto& e : entries)
-    n += e.batch.lines->size();
+    n += e.bytes();
   return n;
 }
 
@@ -84,6 +88,24 @@ auto find_free(Entries& entries) {
 
 } // namespace
 
+std::size_t batch_queue::entry::bytes() const {
+  return batch.lines ? batch.lines->size() : unpacked_bytes(packed);
+}
+
+void batch_queue::entry::pack() {
+  if (!batch.lines)
+    return;
+  packed = pack_lines(*batch.lines);
+  batch.lines.reset();
+}
+
+void batch_queue::entry::unpack() {
+  if (batch.lines)
+    return;
+  batch.lines = std::make_shared<const std::string>(unpack_lines(packed));
+  std::string{}.swap(packed);
+}
+
 batch_queue::batch_queue(const batcher_config& config,
                          std::chrono::milliseconds resend,
                          batcher_ledger& books,
@@ -117,6 +139,9 @@ void batch_queue::add(std::span<const metric> points) {
     add_to(books_.points, taken);
     taken = 0;
   };
+  // Text grown by doubling is copied as often, and half of it is room.
+  if (open_.empty() && !points.empty())
+    open_.reserve(open_bytes_ + open_bytes_ / (2 * spare_share));
   for (auto& point : points) {
     auto before = open_.size();
     if (append_line(open_, point) != line_fault::none) {
@@ -144,6 +169,7 @@ void batch_queue::add(std::span<const metric> points) {
 void batch_queue::close() {
   if (open_points_ > 0)
     seal(open_.size());
+  open_bytes_ = std::exchange(round_bytes_, 0);
   closed_id_ = last_id_;
   for (auto& l : lines_)
     allow_resend(l, resend_bytes_per_close_);
@@ -159,9 +185,14 @@ void batch_queue::allow_resend(line& l, std::size_t bytes) {
 
 /// Makes a batch of the first `bytes` of the open text.
 void batch_queue::seal(std::size_t bytes) {
-  // A copy of the exact size: a batch may stay for hours.
-  auto text = std::make_shared<const std::string>(open_, 0, bytes);
-  open_.erase(0, bytes);
+  std::string rest{open_, bytes};
+  open_.resize(bytes);
+  round_bytes_ = std::max(round_bytes_, bytes);
+  // A batch may stay for hours: not with much more room than it needs.
+  if (open_.capacity() - bytes > bytes / spare_share)
+    open_.shrink_to_fit();
+  auto text = std::make_shared<const std::string>(std::move(open_));
+  open_ = std::move(rest);
   metric_batch batch{
     ++last_id_, std::move(text), std::exchange(open_points_, 0),
     std::exchange(open_newest_, 0), std::exchange(open_oldest_, 0)};
@@ -199,8 +230,9 @@ std::optional<metric_batch> batch_queue::next(std::size_t destination,
   if (auto e = find_free(l.again); e != l.again.end()) {
     auto at = static_cast<std::size_t>(e - l.again.begin());
     join(l, l.again, at);
+    l.again[at].unpack();
     l.again[at].given = true;
-    l.resend_left -= static_cast<std::int64_t>(l.again[at].batch.lines->size());
+    l.resend_left -= static_cast<std::int64_t>(l.again[at].bytes());
     return l.again[at].batch;
   }
   return std::nullopt;
@@ -209,16 +241,15 @@ std::optional<metric_batch> batch_queue::next(std::size_t destination,
 /// Makes one batch of that one and of as many behind it as are free and fit.
 void batch_queue::join(line& l, std::deque<entry>& entries, std::size_t first) {
   auto& head = entries[first];
-  auto bytes = head.batch.lines->size();
+  auto bytes = head.bytes();
   auto points = head.batch.points;
   auto end = first + 1;
   for (; end < entries.size(); ++end) {
     auto& e = entries[end];
-    if (e.given || e.batch.id > closed_id_
-        || bytes + e.batch.lines->size() > l.join_bytes
+    if (e.given || e.batch.id > closed_id_ || bytes + e.bytes() > l.join_bytes
         || points + e.batch.points > batch_points_max_)
       break;
-    bytes += e.batch.lines->size();
+    bytes += e.bytes();
     points += e.batch.points;
   }
   if (end == first + 1)
@@ -227,7 +258,10 @@ void batch_queue::join(line& l, std::deque<entry>& entries, std::size_t first) {
   text->reserve(bytes);
   for (auto i = first; i < end; ++i) {
     auto& e = entries[i];
-    *text += *e.batch.lines;
+    if (e.batch.lines)
+      *text += *e.batch.lines;
+    else
+      *text += unpack_lines(e.packed);
     head.batch.id = std::max(head.batch.id, e.batch.id);
     head.batch.newest_slot =
       std::max(head.batch.newest_slot, e.batch.newest_slot);
@@ -236,6 +270,7 @@ void batch_queue::join(line& l, std::deque<entry>& entries, std::size_t first) {
     head.restored = head.restored || e.restored;
   }
   head.batch.lines = std::move(text);
+  std::string{}.swap(head.packed);
   head.batch.points = points;
   using offset = std::deque<entry>::difference_type;
   entries.erase(entries.begin() + static_cast<offset>(first + 1),
@@ -296,7 +331,7 @@ void batch_queue::accept(line& l, const delivery_report& what) {
   std::erase_if(l.kept, [&](auto& e) {
     if (e.unverified || e.accepted_at + resend_ >= what.at)
       return false;
-    l.bytes -= e.batch.lines->size();
+    l.bytes -= e.bytes();
     return true;
   });
   done.batch.points -= parked;
@@ -306,7 +341,8 @@ void batch_queue::accept(line& l, const delivery_report& what) {
     done.given = done.restored = false;
     done.unverified = verify_;
     done.accepted_at = what.at;
-    l.bytes += done.batch.lines->size();
+    l.bytes += done.bytes();
+    done.pack();
     l.kept.push_back(std::move(done));
   }
 }
@@ -333,7 +369,8 @@ void batch_queue::resend_unseen(line& l, const delivery_report& what) {
     return; // dropped, or sent again for another reason
   auto missing = std::move(*it);
   l.kept.erase(it);
-  l.bytes -= missing.batch.lines->size();
+  l.bytes -= missing.bytes();
+  missing.unpack();
   auto text = std::make_shared<std::string>();
   missing.batch.points =
     append_lines_of(*text, *missing.batch.lines, what.slots);
@@ -367,8 +404,10 @@ std::vector<metric_batch> batch_queue::unsent(std::size_t destination) const {
   std::vector<metric_batch> result;
   auto& l = lines_.at(destination);
   for (auto entries : {&l.waiting, &l.again})
-    for (auto& e : *entries)
-      result.push_back(e.batch);
+    for (auto e : *entries) {
+      e.unpack();
+      result.push_back(std::move(e.batch));
+    }
   return result;
 }
 
@@ -424,7 +463,7 @@ bool batch_queue::drop_one(line& l) {
     auto e = find_free(entries);
     if (e == entries.end())
       return false;
-    l.bytes -= e->batch.lines->size();
+    l.bytes -= e->bytes();
     add_to(dropped, e->batch.points);
     if (was_waiting)
       take_from(l.books->waiting, e->batch.points);

@@ -8,6 +8,9 @@
 //   again     accepted once, but a loss was seen since     longest ago first
 //   kept      accepted; the server may not have stored it  longest ago first
 //
+// The text of what is kept is packed (packed_lines.hpp) until it is given once
+// more: a resend is rare. It counts with its full size all the same.
+//
 // Small batches that wait behind each other are joined when they are handed
 // out: from then on they are one batch, with the last one's id.
 //
@@ -127,10 +130,15 @@ public:
 private:
   struct entry {
     metric_batch batch;
+    std::string packed; // instead of the batch's lines, which are null then
     bool given = false;
     bool restored = false;
     bool unverified = false; // in `kept`: stays until it is seen
     steady_time accepted_at{};
+
+    std::size_t bytes() const; // of the lines, packed or not
+    void pack();
+    void unpack();
   };
 
   struct line {
@@ -167,6 +175,8 @@ private:
   std::vector<line> lines_;
 
   std::string open_;
+  std::size_t open_bytes_ = 0;  // of the largest batch of the round before ...
+  std::size_t round_bytes_ = 0; // ... and of this one
   std::size_t open_points_ = 0;
   std::int64_t open_newest_ = 0;
   std::int64_t open_oldest_ = 0;
