@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -50,27 +51,29 @@ public:
   template <class F>
   requires std::invocable<F&, log_level, std::string_view, std::string_view,
                           log_place>
-  log_sink(F write) : write_{std::move(write)} {}
+  log_sink(F write) : write_{std::make_shared<function>(std::move(write))} {}
 
   template <class F>
   requires std::invocable<F&, log_level, std::string_view> &&(
     !std::same_as<std::remove_cvref_t<F>, log_sink>)log_sink(F write)
-    : write_{[write = std::move(write)](log_level level, std::string_view text,
-                                        std::string_view, log_place) mutable {
-        write(level, text);
-      }} {}
+    : write_{std::make_shared<function>(
+      [write = std::move(write)](log_level level, std::string_view text,
+                                 std::string_view,
+                                 log_place) mutable { write(level, text); })} {}
 
   void operator()(log_level level, std::string_view text,
                   std::string_view event = {},
                   const char* file = __builtin_FILE(),
                   int line = __builtin_LINE()) const {
-    if (write_)
-      write_(level, text, event, {file, line});
+    if (write_ && *write_)
+      (*write_)(level, text, event, {file, line});
   }
 
 private:
-  std::function<void(log_level, std::string_view, std::string_view, log_place)>
-    write_;
+  using function = std::function<void(log_level, std::string_view,
+                                      std::string_view, log_place)>;
+
+  std::shared_ptr<function> write_; // each part of a trace has a copy
 };
 
 /// Somebody's bytes in a message are cut here.
