@@ -53,11 +53,11 @@ public:
       return;
     }
     life_ = life;
-    command_ = std::move(command);
     budget_bytes_ = budget;
     budget_.emplace(budget, clock::now());
-    if (host_.shares == nullptr || !command_.share)
-      return run_->start(command_);
+    if (host_.shares == nullptr || !command.share)
+      return run_->start(std::move(command));
+    command_ = std::move(command);
     sharing_ = true;
     host_.shares->ask(*this, trace_, command_, budget);
   }
@@ -200,7 +200,7 @@ private:
   void start_alone() override {
     sharing_ = false;
     budget_.emplace(budget_bytes_, clock::now());
-    run_->start(command_);
+    run_->start(std::exchange(command_, {}));
   }
 
   // -- both
@@ -247,7 +247,7 @@ private:
   bool sharing_ = false; // it asked share_pool, which has not let go of it
   bool running_ = false; // opened, not over
   std::uint64_t life_ = 0;
-  process_command command_;
+  process_command command_; // while it shares, or was told to start alone
   std::size_t budget_bytes_ = 0;
   process_started started_;
   std::optional<process_exited> last_exit_;
