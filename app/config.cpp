@@ -61,6 +61,7 @@ public:
     }
     take_overrides();
     check_globals();
+    all.traces.reserve(sources_.size()); // they stay: no room for more
     for (const auto& source : sources_)
       take_trace(source);
     check_traces();

@@ -235,6 +235,9 @@ int run_daemon(const config& settings, file_access& files, logger& log,
                                   + caf::to_string(error));
     return exit_code::config;
   }
+  // It outlives all that look at it.
+  const std::shared_ptr<const config> in_force{&settings, [](const config*) {
+                                               }};
   int status = exit_code::ok;
   {
     io_thread io{settings.read_delay, settings.starts_at_once};
@@ -276,7 +279,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
     topology tree{{
       .actors = actors,
       .io = io,
-      .settings = settings,
+      .settings = in_force,
       .plan =
         [&](const trace_config& trace, const config& all) {
           auto planned = plan_from_disk(trace, all, files);
@@ -338,10 +341,10 @@ int run_daemon(const config& settings, file_access& files, logger& log,
        .program_of = [&](const std::string& id) { return tree.program_of(id); },
        .apply =
          [&](const reload_plan& plan, std::function<void()> done) {
-           log.set_level(plan.in_force.log.level);
+           log.set_level(plan.in_force->log.level);
            tree.reload(plan, std::move(done));
            if (mode.own_runtime)
-             page.listen(plan.in_force.status.listen);
+             page.listen(plan.in_force->status.listen);
          },
        .begins = [&] { notifier.tell_reloading(); },
        .ends =
@@ -350,7 +353,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
              notifier.tell("READY=1", tree.status_line());
          },
        .log = log.sink()},
-      settings};
+      in_force};
     stop = [&] {
       if (++stops > 1) {
         log.write(log_level::warning,

@@ -17,7 +17,8 @@ struct reloader::shared {
   std::atomic<bool> reading{false};
 };
 
-reloader::reloader(reload_environment env, config running)
+reloader::reloader(reload_environment env,
+                   std::shared_ptr<const config> running)
   : env_{std::move(env)}, running_{std::move(running)},
     shared_{std::make_shared<shared>()} {
   shared_->owner = this;
@@ -87,7 +88,7 @@ void reloader::loaded(reread_config loaded) {
              render(message));
   auto& programs = loaded.programs;
   auto plan =
-    plan_reload(running_, std::move(loaded.value), [&](const std::string& id) {
+    plan_reload(*running_, std::move(loaded.value), [&](const std::string& id) {
       return programs[id] != env_.program_of(id);
     });
   running_ = plan.in_force;

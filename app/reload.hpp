@@ -37,7 +37,7 @@ struct reload_environment {
 /// once, after it.
 class reloader {
 public:
-  reloader(reload_environment env, config running);
+  reloader(reload_environment env, std::shared_ptr<const config> running);
   reloader(const reloader&) = delete;
   reloader& operator=(const reloader&) = delete;
   ~reloader();
@@ -60,7 +60,7 @@ private:
   void over();
 
   reload_environment env_;
-  config running_;
+  std::shared_ptr<const config> running_;
   bool busy_ = false;
   bool asked_ = false;
   bool stopped_ = false;

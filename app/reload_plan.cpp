@@ -149,7 +149,7 @@ plan_reload(const config& running, config next,
     else
       ++plan.unchanged;
   }
-  plan.in_force = std::move(next);
+  plan.in_force = std::make_shared<const config>(std::move(next));
   return plan;
 }
 

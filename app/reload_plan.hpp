@@ -5,6 +5,7 @@
 #include "app/config.hpp"
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace bpf2graphite {
 struct reload_plan {
   /// What is in force when all is done: the new file, but with the old values
   /// of the keys in `needs_restart`.
-  config in_force;
+  std::shared_ptr<const config> in_force;
   /// Keys ("graphite.buffer") that differ and that a running daemon cannot
   /// take over.
   std::vector<std::string> needs_restart;

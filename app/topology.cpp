@@ -14,6 +14,8 @@
 #include <csignal>
 #include <ctime>
 #include <mutex>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 namespace bpf2graphite {
@@ -58,38 +60,53 @@ caf::actor spawn_shell(caf::event_based_actor* parent,
     parent, behavior, env, handles...);
 }
 
-/// What a trace is read and named by, from its newest plan; several actors ask.
+/// What is left of a trace's newest plan while its bpftrace runs.
+struct running_plan {
+  std::string script;  // its file
+  std::string program; // what bpftrace was told to run; empty: never started
+  std::shared_ptr<const series_config> series;
+  parser_options parser;
+
+  explicit running_plan(trace_plan plan)
+    : script{std::move(plan.trace.script)}, program{std::move(
+                                              plan.script.program)},
+      series{std::make_shared<const series_config>(std::move(plan.series))},
+      parser{std::move(plan.parser)} {}
+};
+
+/// What a trace is read and named by; several actors ask.
 class plan_in_force {
 public:
-  void set(std::shared_ptr<const trace_plan> plan) {
+  void set(std::shared_ptr<const running_plan> plan) {
     std::lock_guard guard{mutex_};
     plan_ = std::move(plan);
   }
 
-  std::shared_ptr<const trace_plan> get() const {
+  std::shared_ptr<const running_plan> get() const {
     std::lock_guard guard{mutex_};
     return plan_;
   }
 
 private:
   mutable std::mutex mutex_;
-  std::shared_ptr<const trace_plan> plan_;
+  std::shared_ptr<const running_plan> plan_;
 };
 
-/// A trace's configuration, within the one it belongs to.
+/// A trace's configuration: one of the traces of `all`.
 struct trace_words {
   std::shared_ptr<const bpf2graphite::config> all;
-  trace_config trace;
+  const trace_config* trace = nullptr;
+  std::uint64_t number = 0; // other words, another number
 
   std::size_t line_bytes_max() const {
-    return trace.bpftrace.format == format_mode::text
+    return trace->bpftrace.format == format_mode::text
              ? all->limits.line_bytes_max
              : all->limits.record_bytes_max;
   }
 
   /// In JSON only records may be longer than a line of text.
   std::size_t plain_bytes_max() const {
-    return trace.bpftrace.format == format_mode::text
+    return trace->bpftrace.format == format_mode::text
              ? SIZE_MAX
              : all->limits.line_bytes_max;
   }
@@ -100,11 +117,10 @@ struct trace_words {
 /// Everything of one trace that outlives its actors.
 struct topology::trace_unit {
   trace_unit(topology& all, trace_words words, std::int64_t first)
-    : id{words.trace.id}, first_slot{first},
-      wanted{std::make_shared<const trace_words>(std::move(words))},
-      in_use{wanted}, bpftrace{wanted->trace.bpftrace},
-      log{all.env_.log("trace \"" + id + "\": ", id)},
-      memory{wanted->line_bytes_max(), wanted->plain_bytes_max()},
+    : id{words.trace->id}, first_slot{first}, wanted{std::move(words)},
+      bpftrace{wanted.trace->bpftrace}, log{all.env_.log(
+                                          "trace \"" + id + "\": ", id)},
+      memory{wanted.line_bytes_max(), wanted.plain_bytes_max()},
       decoder{(plan.set(first_plan(all)), plan.get()->parser), ledger},
       watch{bpftrace.restart}, process{all.processes_,
                                        {.out = to_reader,
@@ -170,15 +186,15 @@ struct topology::trace_unit {
                      },
                    .log = log,
                    .fault = all.env_.fault,
-                   .outdated = [this] { return newest() != in_use; },
+                   .outdated = [this] { return newest().number != in_use; },
                    .changed = all.env_.changed} {
     series = fresh_series(all); // asks whether there was one before
   }
 
   /// Before the first start: without the script's rules.
-  std::shared_ptr<const trace_plan> first_plan(topology& all) const {
-    return std::make_shared<const trace_plan>(
-      plan_unknown(wanted->trace, *wanted->all, all.env_.host));
+  std::shared_ptr<const running_plan> first_plan(topology& all) const {
+    return std::make_shared<const running_plan>(
+      plan_unknown(*wanted.trace, *wanted.all, all.env_.host));
   }
 
   std::unique_ptr<trace_series> fresh_series(topology& all) {
@@ -193,38 +209,48 @@ struct topology::trace_unit {
     credit.give_back(bytes, [this] { process.resume_reading(); });
   }
 
-  std::shared_ptr<const trace_words> newest() const {
+  trace_words newest() const {
     std::lock_guard guard{mutex};
     return wanted;
   }
 
   /// From the next start on; the watchdog has to be told. io thread.
   void change(trace_words words) {
-    auto next = std::make_shared<const trace_words>(std::move(words));
     std::lock_guard guard{mutex};
-    wanted = std::move(next);
+    words.number = wanted.number + 1;
+    wanted = std::move(words);
+  }
+
+  /// The same words, as they stand in a newer configuration: the old one can
+  /// go. io thread.
+  void move_to(trace_words words) {
+    std::lock_guard guard{mutex};
+    words.number = wanted.number;
+    wanted = std::move(words);
   }
 
   /// The script is read anew before each start: whoever mends it waits for the
   /// next try, not for a reload. The watchdog's actor only.
   prepared_command prepare(topology& all) {
-    in_use = newest();
-    const auto& trace = in_use->trace;
+    const auto words = newest();
+    in_use = words.number;
+    const auto& trace = *words.trace;
     bpftrace = trace.bpftrace;
-    line_limit.store(in_use->line_bytes_max());
-    plain_limit.store(in_use->plain_bytes_max());
-    auto [made, error] = all.env_.plan(trace, *in_use->all);
+    line_limit.store(words.line_bytes_max());
+    plain_limit.store(words.plain_bytes_max());
+    auto [made, error] = all.env_.plan(trace, *words.all);
     if (!made)
       return {.command = {}, .error = std::move(error)};
-    auto next = std::make_shared<const trace_plan>(std::move(*made));
+    const auto appended = !made->script.appended_probe.empty();
+    auto next = std::make_shared<const running_plan>(std::move(*made));
     plan.set(next);
     script_source script{.path = trace.script, .text = {}};
-    if (!next->script.appended_probe.empty())
-      script.text = next->script.program;
+    if (appended)
+      script.text = next->program;
     auto command = command_line(bpftrace, script, trace.args, trace.options);
     if (trace.share && share_refusal(trace).empty())
       command.share = share_wish{.key = share_key(trace),
-                                 .program = next->script.program,
+                                 .program = next->program,
                                  .text = bpftrace.format == format_mode::text};
     return {.command = std::move(command), .error = {}};
   }
@@ -238,13 +264,13 @@ struct topology::trace_unit {
   const std::string id;
   const std::int64_t first_slot;
   mutable std::mutex mutex; // of the next two
-  std::shared_ptr<const trace_words> wanted;
+  trace_words wanted;
   watchdog_actor watchdog; // the one that was started last
   /// What the bpftrace that runs was started with; the watchdog's.
-  std::shared_ptr<const trace_words> in_use;
+  std::uint64_t in_use = 0; // the number of its words
   bpftrace_config bpftrace; // a copy of its part
-  std::atomic<std::size_t> line_limit{in_use->line_bytes_max()};
-  std::atomic<std::size_t> plain_limit{in_use->plain_bytes_max()};
+  std::atomic<std::size_t> line_limit{wanted.line_bytes_max()};
+  std::atomic<std::size_t> plain_limit{wanted.plain_bytes_max()};
   log_sink log;
   trace_ledger ledger;
   trace_status status;
@@ -269,7 +295,7 @@ struct topology::trace_unit {
 
 supervisor_spec topology::trace_tree(trace_unit& unit, batcher_actor batcher) {
   // A reload that changes stop-timeout makes another unit.
-  auto stop_grace = unit.newest()->trace.bpftrace.stop_timeout + 5s;
+  auto stop_grace = unit.newest().trace->bpftrace.stop_timeout + 5s;
   auto& ledger = unit.ledger;
   auto& log = unit.log;
   return {
@@ -338,17 +364,17 @@ supervisor_spec topology::trace_tree(trace_unit& unit, batcher_actor batcher) {
 struct topology::destination_unit {
   destination_unit(topology& all, std::size_t index,
                    std::vector<graphite_address> addresses)
-    : name{names_of(addresses)}, state{limited(all.env_.settings), index,
+    : name{names_of(addresses)}, state{limited(*all.env_.settings), index,
                                        addresses.size(), all.probe_path(),
                                        books},
       env{.name = name,
           .destination = index,
           .addresses = std::move(addresses),
           .limits = {.connect_timeout =
-                       all.env_.settings.graphite.connect_timeout,
+                       all.env_.settings->graphite.connect_timeout,
                      .progress_timeout =
-                       all.env_.settings.graphite.progress_timeout},
-          .flush_timeout = all.env_.settings.stop.flush_timeout,
+                       all.env_.settings->graphite.progress_timeout},
+          .flush_timeout = all.env_.settings->stop.flush_timeout,
           .state = state,
           .wire = *all.env_.wires.at(index),
           .reports = all.reports_,
@@ -418,17 +444,18 @@ struct topology::destination_unit {
 topology::topology(topology_environment env)
   : env_{std::move(env)}, shares_{env_.io.host(), env_.random,
                                   env_.log("", "")},
-    processes_{env_.io.host()}, series_{env_.settings.limits.max_series_total} {
+    processes_{env_.io.host()}, series_{
+                                  env_.settings->limits.max_series_total} {
   processes_.shares = &shares_;
   auto now = wall_clock_now();
-  auto believed = now + slot_ahead_max + env_.settings.batcher.interval;
+  auto believed = now + slot_ahead_max + env_.settings->batcher.interval;
   slots_ = std::make_unique<slot_record>(
     env_.last_slot,
     std::chrono::floor<std::chrono::seconds>(believed.time_since_epoch())
       .count());
   first_slot_ =
     bpf2graphite::first_slot(now, 1s, slots_->before_us().value_or(-1));
-  const auto& settings = env_.settings;
+  const auto& settings = *env_.settings;
   std::vector<destination_ledger*> books;
   auto add = [&](std::vector<graphite_address> addresses) {
     destinations_.push_back(std::make_unique<destination_unit>(
@@ -437,9 +464,7 @@ topology::topology(topology_environment env)
   };
   for (auto& addresses : queues_of(settings))
     add(std::move(addresses));
-  // It outlives us.
-  in_force_ = std::shared_ptr<const config>{&settings, [](const config*) {
-                                            }};
+  in_force_ = env_.settings;
   times_ = times_of(settings);
   auto batches = settings.batcher;
   batches.offset = times_.offset;
@@ -467,7 +492,7 @@ topology::topology(topology_environment env)
   for (const auto& trace : settings.traces)
     if (trace.enabled)
       traces_.push_back(std::make_unique<trace_unit>(
-        *this, trace_words{in_force_, trace}, first_slot_));
+        *this, trace_words{in_force_, &trace}, first_slot_));
 }
 
 batch_times topology::times_of(const config& settings) const {
@@ -506,7 +531,7 @@ void topology::read_spool() {
     batcher_->spool_files.push_back(file);
     // With the heads of its batches a full buffer is a little larger.
     auto [text, error] =
-      folder.read(file, env_.settings.batcher.buffer_bytes_max * 2);
+      folder.read(file, env_.settings->batcher.buffer_bytes_max * 2);
     spool_content content;
     if (text)
       content = decode_spool(*text, name);
@@ -543,7 +568,7 @@ void topology::read_spool() {
 }
 
 std::string topology::probe_path() const {
-  auto naming = env_.settings.defaults.naming;
+  auto naming = env_.settings->defaults.naming;
   if (naming.host.empty())
     naming.host = env_.host;
   naming.path_template = "{prefix}.{host}.{trace}.{bucket}";
@@ -617,7 +642,7 @@ supervisor_spec topology::pipeline_tree() {
            unit.connection = caf::actor_cast<graphite_connection_actor>(handle);
            return handle;
          },
-       .grace = env_.settings.stop.flush_timeout + 5s,
+       .grace = env_.settings->stop.flush_timeout + 5s,
        // Those that are away cost one flush-timeout.
        .with_previous = unit != destinations_.front()});
   spec.children.push_back(
@@ -690,11 +715,11 @@ topology::trace_unit* topology::find(const std::string& trace) const {
 std::string topology::program_of(const std::string& trace) const {
   std::lock_guard guard{mutex_};
   const auto* unit = find(trace);
-  return unit == nullptr ? std::string{} : unit->plan.get()->script.program;
+  return unit == nullptr ? std::string{} : unit->plan.get()->program;
 }
 
 void topology::reload(const reload_plan& plan, std::function<void()> done) {
-  auto next = std::make_shared<const config>(plan.in_force);
+  auto next = plan.in_force;
   {
     std::lock_guard guard{mutex_};
     in_force_ = next;
@@ -706,12 +731,27 @@ void topology::reload(const reload_plan& plan, std::function<void()> done) {
     for (std::size_t i = 0; i < queues.size(); ++i)
       destinations_.at(i)->move_to(std::move(queues[i]));
   }
+  // Those that are to end keep what they have.
+  std::unordered_map<std::string_view, bool> stay; // whether with other words
+  for (const auto& trace : next->traces)
+    if (trace.enabled)
+      stay.emplace(trace.id, false);
+  for (const auto& id : plan.replaced)
+    stay.erase(id);
   for (const auto& id : plan.restarted)
-    for (const auto& trace : next->traces)
-      if (auto* unit = find(id); trace.id == id && unit != nullptr) {
-        unit->change({next, trace});
-        unit->tell_watchdog();
-      }
+    stay[id] = true;
+  for (const auto& trace : next->traces) {
+    const auto found = stay.find(trace.id);
+    auto* unit = found == stay.end() ? nullptr : find(trace.id);
+    if (unit == nullptr || !trace.enabled)
+      continue;
+    if (!found->second) {
+      unit->move_to({next, &trace});
+      continue;
+    }
+    unit->change({next, &trace});
+    unit->tell_watchdog();
+  }
   reloading_ = std::make_unique<reload_order>();
   reloading_->leaving = plan.removed;
   reloading_->leaving.insert(reloading_->leaving.end(), plan.replaced.begin(),
@@ -806,7 +846,7 @@ void topology::add_traces() {
       if (trace.id != id)
         continue;
       auto unit = std::make_unique<trace_unit>(
-        *this, trace_words{in_force_, trace}, first);
+        *this, trace_words{in_force_, &trace}, first);
       std::lock_guard guard{mutex_};
       traces_.push_back(std::move(unit));
       const auto& [supervisor, batcher] = traces_supervisor_;
@@ -914,9 +954,9 @@ status_report topology::report(bool history) const {
   for (const auto& unit : traces_) {
     auto plan = unit->plan.get();
     trace_report trace{.name = unit->id,
-                       .script = plan->trace.script,
+                       .script = plan->script,
                        .state = unit->status.read(),
-                       .resolution = plan->series.slots.resolution.count(),
+                       .resolution = plan->series->slots.resolution.count(),
                        .process = {},
                        .counts = counts_of(unit->ledger, unit->view.read()),
                        .history = {}};

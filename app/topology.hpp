@@ -57,7 +57,7 @@ using trace_planner =
 struct topology_environment {
   caf::actor_system& actors;
   io_thread& io;
-  const config& settings; // at the start
+  std::shared_ptr<const config> settings; // at the start
   trace_planner plan;
   /// One wire for each of `settings.destinations`.
   std::vector<std::unique_ptr<graphite_wire>> wires;

@@ -23,7 +23,7 @@ struct normalizer_environment {
   std::unique_ptr<trace_series>& series;
   std::function<std::unique_ptr<trace_series>()> fresh;
   /// What a new life of the trace is named and counted by.
-  std::function<series_config()> rules;
+  std::function<std::shared_ptr<const series_config>()> rules;
   trace_ledger& ledger;
   series_view& view;                                // told after each flush
   std::function<void(std::span<const metric>)> tap; // may be empty

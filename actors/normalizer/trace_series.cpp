@@ -25,18 +25,18 @@ bool same_names(const series_config& one, const series_config& other) {
          && one.derived_highest == other.derived_highest;
 }
 
-trace_series::trace_series(series_config config, series_budget& total,
-                           std::int64_t floor)
-  : config_{std::move(config)}, total_{total}, budget_{config_.max_series},
-    filter_{config_.keys, config_.keep_keys, config_.drop_keys},
+trace_series::trace_series(std::shared_ptr<const series_config> config,
+                           series_budget& total, std::int64_t floor)
+  : config_{std::move(config)}, total_{total}, budget_{config_->max_series},
+    filter_{config_->keys, config_->keep_keys, config_->drop_keys},
     floor_{boundary_from(floor)},
-    newest_slot_{floor_ - config_.slots.resolution.count()},
+    newest_slot_{floor_ - config_->slots.resolution.count()},
     // Nothing is known of the clock yet: the floor may lie ahead of it.
     newest_arrival_ms_{std::numeric_limits<std::int64_t>::min() / 2},
     newest_now_ms_{newest_arrival_ms_} {}
 
 std::int64_t trace_series::boundary_from(std::int64_t second) const {
-  const auto resolution = config_.slots.resolution.count();
+  const auto resolution = config_->slots.resolution.count();
   const auto slot = slot_of(second * 1000, resolution);
   return slot == second ? slot : slot + resolution;
 }
@@ -50,7 +50,7 @@ void trace_series::observe(std::int64_t& newest_ms, wall_time at) {
 
 void trace_series::follow_clock(std::int64_t now_ms) {
   ++counts_.clock_steps_back;
-  const auto resolution = config_.slots.resolution.count();
+  const auto resolution = config_->slots.resolution.count();
   const auto slot = slot_of(now_ms, resolution);
   newest_arrival_ms_ = std::min(newest_arrival_ms_, now_ms);
   newest_now_ms_ = std::min(newest_now_ms_, now_ms);
@@ -92,13 +92,13 @@ const map_rules& trace_series::rules_of(const std::string& map,
                                         bool rows) const {
   const auto metric = !map.empty() && map.front() != '@';
   const auto known = metric
-                       ? config_.maps.find(metric_rule_name(metric_name(map)))
-                       : config_.maps.find(map);
-  if (known != config_.maps.end())
+                       ? config_->maps.find(metric_rule_name(metric_name(map)))
+                       : config_->maps.find(map);
+  if (known != config_->maps.end())
     return known->second;
   if (metric)
-    return config_.other_metrics;
-  return rows ? config_.other_maps : config_.other_scalars;
+    return config_->other_metrics;
+  return rows ? config_->other_maps : config_->other_scalars;
 }
 
 std::optional<key_filter>
@@ -106,7 +106,7 @@ trace_series::filter_of(const std::string& map) const {
   const auto labels = metric_labels(map);
   if (labels.empty())
     return std::nullopt;
-  return key_filter{labels, config_.keep_keys, config_.drop_keys};
+  return key_filter{labels, config_->keep_keys, config_->drop_keys};
 }
 
 trace_series::map_state* trace_series::state_of(const snapshot& print) {
@@ -115,10 +115,10 @@ trace_series::map_state* trace_series::state_of(const snapshot& print) {
   if (maps_.size() == maps_max || print.map.size() > map_name_bytes_max)
     return nullptr;
   const auto& rules = rules_of(print.map, print.kind == map_kind::hist);
-  auto map = std::make_unique<map_state>(
-    map_state{print.map, map_slots{config_.slots, rules, config_.max_series},
-              std::make_unique<map_series>(config_, print.map, budget_, total_),
-              filter_of(print.map)});
+  auto map = std::make_unique<map_state>(map_state{
+    print.map, map_slots{config_->slots, rules, config_->max_series},
+    std::make_unique<map_series>(*config_, print.map, budget_, total_),
+    filter_of(print.map)});
   if (opened_ms_)
     map->slots.opened(*opened_ms_);
   return maps_.emplace(print.map, std::move(map)).first->second.get();
@@ -172,16 +172,16 @@ void trace_series::drain(wall_time now, std::vector<metric>& out) {
   work.done();
 }
 
-void trace_series::reconfigure(series_config config, wall_time now,
-                               std::vector<metric>& out) {
+void trace_series::reconfigure(std::shared_ptr<const series_config> config,
+                               wall_time now, std::vector<metric>& out) {
   work_mark work{torn_};
-  const auto same = same_names(config_, config);
+  const auto same = same_names(*config_, *config);
   if (!same)
     for (auto& [name, map] : maps_)
       send(*map, ms_of(now), true, out);
   config_ = std::move(config);
-  filter_ = key_filter{config_.keys, config_.keep_keys, config_.drop_keys};
-  budget_.set_max(config_.max_series);
+  filter_ = key_filter{config_->keys, config_->keep_keys, config_->drop_keys};
+  budget_.set_max(config_->max_series);
   if (!same)
     floor_ = boundary_from(std::max(floor_, newest_slot_ + 1));
   for (auto& [name, map] : maps_) {
@@ -190,15 +190,15 @@ void trace_series::reconfigure(series_config config, wall_time now,
     const auto& rules = rules_of(name, slots.shape() == value_shape::rows);
     if (rules.how != slots.rules().how)
       send(*map, ms_of(now), true, out);
-    slots.set_config(config_.slots, rules, config_.max_series);
+    slots.set_config(config_->slots, rules, config_->max_series);
     if (same) {
-      map->series->set_config(config_);
+      map->series->set_config(*config_);
       continue;
     }
     // What the prints are compared with stays: bpftrace may run on.
     slots.keys().clear_tags();
     map->series.reset(); // first give back, then take
-    map->series = std::make_unique<map_series>(config_, name, budget_, total_);
+    map->series = std::make_unique<map_series>(*config_, name, budget_, total_);
   }
   work.done();
 }

@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bpf2graphite {
@@ -41,7 +42,11 @@ public:
 
   /// `total` is shared by all traces and outlives them. No slot starts before
   /// `floor` (seconds since the epoch; rounded up to a boundary).
-  trace_series(series_config config, series_budget& total, std::int64_t floor);
+  trace_series(std::shared_ptr<const series_config> config,
+               series_budget& total, std::int64_t floor);
+  trace_series(series_config config, series_budget& total, std::int64_t floor)
+    : trace_series{std::make_shared<const series_config>(std::move(config)),
+                   total, floor} {}
 
   /// A bpftrace was started: a new life; cumulative maps count from zero.
   void opened(wall_time at);
@@ -63,8 +68,13 @@ public:
   /// whose prints mean something else now, what is open is sent first); else
   /// all that is open is appended to `out` under the old names, and no slot
   /// that was sent is sent again.
-  void reconfigure(series_config config, wall_time now,
+  void reconfigure(std::shared_ptr<const series_config> config, wall_time now,
                    std::vector<metric>& out);
+  void reconfigure(series_config config, wall_time now,
+                   std::vector<metric>& out) {
+    reconfigure(std::make_shared<const series_config>(std::move(config)), now,
+                out);
+  }
 
   /// Slots of histograms are shown to it when they are over; it outlives this.
   void show_to(slot_history* history) {
@@ -79,7 +89,7 @@ public:
 
   /// The floor for a successor in the same daemon.
   std::int64_t next_floor() const {
-    return newest_slot_ + config_.slots.resolution.count();
+    return newest_slot_ + config_->slots.resolution.count();
   }
 
   /// False when a call was left by an exception, or the parts contradict each
@@ -129,7 +139,7 @@ private:
   void send(map_state& map, std::int64_t now_ms, bool all,
             std::vector<metric>& out);
 
-  series_config config_;
+  std::shared_ptr<const series_config> config_;
   series_budget& total_;
   series_budget budget_;
   key_filter filter_;

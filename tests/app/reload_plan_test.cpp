@@ -108,13 +108,13 @@ TEST(ReloadPlan, KeepsWhatCannotBeTakenOverAndNamesIt) {
   auto result = plan(before, after);
   EXPECT_THAT(result.needs_restart,
               ElementsAre("graphite.buffer", "graphite.resend", "caf"));
-  EXPECT_EQ(result.in_force.batcher.buffer_bytes_max,
+  EXPECT_EQ(result.in_force->batcher.buffer_bytes_max,
             before.batcher.buffer_bytes_max);
-  EXPECT_EQ(result.in_force.graphite.resend, before.graphite.resend);
-  EXPECT_EQ(result.in_force.caf_text, before.caf_text);
-  EXPECT_EQ(result.in_force.log.level, log_level::debug);
-  EXPECT_EQ(result.in_force.batcher.interval, 30s);
-  EXPECT_THAT(plan(result.in_force, after).needs_restart,
+  EXPECT_EQ(result.in_force->graphite.resend, before.graphite.resend);
+  EXPECT_EQ(result.in_force->caf_text, before.caf_text);
+  EXPECT_EQ(result.in_force->log.level, log_level::debug);
+  EXPECT_EQ(result.in_force->batcher.interval, 30s);
+  EXPECT_THAT(plan(*result.in_force, after).needs_restart,
               ElementsAre("graphite.buffer", "graphite.resend", "caf"))
     << "it is still so at the next reload";
 }
@@ -125,7 +125,7 @@ TEST(ReloadPlan, MovesToAnotherGraphite) {
   after.destinations = {{"other", 2003}};
   auto result = plan(before, after);
   EXPECT_TRUE(result.other_addresses);
-  EXPECT_EQ(result.in_force.destinations[0].host, "other");
+  EXPECT_EQ(result.in_force->destinations[0].host, "other");
   EXPECT_THAT(result.needs_restart, IsEmpty());
 }
 
@@ -137,8 +137,8 @@ TEST(ReloadPlan, NeedsARestartForAnotherNumberOfQueues) {
   auto result = plan(before, after);
   EXPECT_FALSE(result.other_addresses);
   EXPECT_THAT(result.needs_restart, ElementsAre("graphite.destinations"));
-  EXPECT_EQ(result.in_force.destinations, before.destinations);
-  EXPECT_EQ(result.in_force.server, before.server);
+  EXPECT_EQ(result.in_force->destinations, before.destinations);
+  EXPECT_EQ(result.in_force->server, before.server);
 }
 
 /// Every key for all traces together is either taken over or named: none is

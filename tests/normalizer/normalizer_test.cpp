@@ -111,7 +111,7 @@ protected:
     .out = out,
     .series = series,
     .fresh = [this] { return std::make_unique<trace_series>(rules, total, 0); },
-    .rules = [this] { return rules; },
+    .rules = [this] { return std::make_shared<const series_config>(rules); },
     .ledger = ledger,
     .view = view,
     .tap = {},
