@@ -33,6 +33,22 @@ std::uint64_t count_of(const histogram_row& row) {
     std::clamp<exact>(row.count, 0, most)); // a picture needs no more
 }
 
+/// Counts by index of row, as they are kept.
+std::string
+in_runs(const std::vector<std::pair<std::size_t, std::uint64_t>>& counts) {
+  std::string out;
+  for (auto first = counts.begin(); first != counts.end();) {
+    auto end = std::next(first);
+    while (end != counts.end() && end->first == std::prev(end)->first + 1)
+      ++end;
+    put_number(out, first->first);
+    put_number(out, static_cast<std::uint64_t>(std::distance(first, end)));
+    for (; first != end; ++first)
+      put_number(out, first->second);
+  }
+  return out;
+}
+
 } // namespace
 
 void slot_history::add(std::string_view map, const map_slot& slot) {
@@ -45,11 +61,12 @@ void slot_history::add(std::string_view map, const map_slot& slot) {
   if (at == maps_.end()) {
     if (sum.empty() || maps_.size() == maps_max)
       return;
-    maps_.push_back({std::string{map}, {}, {}, 0});
+    maps_.emplace_back().map = map;
     at = std::prev(maps_.end());
   }
   auto& kept = *at;
-  packed_slot packed{slot.start, {}};
+  std::vector<std::pair<std::size_t, std::uint64_t>> counts;
+  const auto rows_before = kept.rows.size();
   for (const auto& row : sum) {
     if (row.count <= 0)
       continue;
@@ -61,16 +78,61 @@ void slot_history::add(std::string_view map, const map_slot& slot) {
       }
       known = kept.rows.insert(known, row.bounds);
     }
-    put_number(packed.counts, static_cast<std::uint64_t>(
-                                std::distance(kept.rows.begin(), known)));
-    put_number(packed.counts, count_of(row));
+    counts.emplace_back(static_cast<std::size_t>(known - kept.rows.begin()),
+                        count_of(row));
   }
-  packed.counts.shrink_to_fit();
-  while (!kept.slots.empty() && kept.slots.back().slot >= slot.start)
-    kept.slots.pop_back();
-  kept.slots.push_back(std::move(packed));
-  if (kept.slots.size() > slots_max)
-    kept.slots.erase(kept.slots.begin());
+  if (kept.rows.size() != rows_before)
+    kept.rows.shrink_to_fit(); // most come with the first slot
+  forget_from(kept, slot.start);
+  keep(kept, slot.start, in_runs(counts));
+}
+
+/// What is there from that slot on: the clock went back.
+void slot_history::forget_from(kept_map& kept, std::int64_t slot) {
+  if (kept.slots_kept == 0 || kept.newest < slot)
+    return;
+  std::string_view rest{kept.slots};
+  auto at = kept.oldest;
+  auto newest = at;
+  auto stay = std::size_t{0};
+  auto end = std::size_t{0};
+  for (; stay < kept.slots_kept; ++stay) {
+    at += static_cast<std::int64_t>(get_number(rest));
+    if (at >= slot)
+      break;
+    newest = at;
+    rest.remove_prefix(get_number(rest));
+    end = kept.slots.size() - rest.size();
+  }
+  kept.slots.resize(end);
+  kept.slots_kept = stay;
+  kept.newest = newest;
+}
+
+void slot_history::keep(kept_map& kept, std::int64_t slot,
+                        std::string_view counts) {
+  std::string_view stays{kept.slots};
+  std::string head; // of the first slot that stays, when it was not the first
+  if (kept.slots_kept == slots_max) {
+    get_number(stays);
+    stays.remove_prefix(get_number(stays));
+    kept.oldest += static_cast<std::int64_t>(get_number(stays));
+    put_number(head, 0);
+    --kept.slots_kept;
+  }
+  std::string mine;
+  put_number(mine, kept.slots_kept == 0
+                     ? 0
+                     : static_cast<std::uint64_t>(slot - kept.newest));
+  put_number(mine, counts.size());
+  // A text of exactly that size: one that grows has room for as much again.
+  std::string all;
+  all.reserve(head.size() + stays.size() + mine.size() + counts.size());
+  all.append(head).append(stays).append(mine).append(counts);
+  kept.slots = std::move(all);
+  if (kept.slots_kept++ == 0)
+    kept.oldest = slot;
+  kept.newest = slot;
 }
 
 std::vector<map_history> slot_history::read() const {
@@ -91,12 +153,18 @@ std::vector<map_history> slot_history::read() const {
       place[order[i]] = i;
       one.rows[i] = kept.rows[order[i]];
     }
-    for (const auto& packed : kept.slots) {
-      slot_column column{.slot = packed.slot, .counts = {}};
-      std::string_view rest{packed.counts};
-      while (!rest.empty()) {
-        auto row = static_cast<std::size_t>(get_number(rest));
-        column.counts.emplace_back(place[row], get_number(rest));
+    std::string_view rest{kept.slots};
+    auto slot = kept.oldest;
+    for (std::size_t i = 0; i < kept.slots_kept; ++i) {
+      slot += static_cast<std::int64_t>(get_number(rest));
+      const auto bytes = get_number(rest);
+      auto counts = rest.substr(0, bytes);
+      rest.remove_prefix(bytes);
+      slot_column column{.slot = slot, .counts = {}};
+      while (!counts.empty()) {
+        auto row = static_cast<std::size_t>(get_number(counts));
+        for (auto left = get_number(counts); left > 0; --left)
+          column.counts.emplace_back(place[row++], get_number(counts));
       }
       std::sort(column.counts.begin(), column.counts.end());
       one.columns.push_back(std::move(column));

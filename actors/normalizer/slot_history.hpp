@@ -1,6 +1,6 @@
 #pragma once
 // The last slots of a trace's histograms, summed over all keys: what `top` and
-// the page draw. Kept small: a slot costs about three bytes a row.
+// the page draw. Kept small: a slot costs about two bytes a row.
 
 #include "actors/normalizer/slots.hpp"
 
@@ -44,17 +44,22 @@ public:
   std::vector<map_history> read() const;
 
 private:
-  struct packed_slot {
-    std::int64_t slot;
-    std::string counts; // row, count, row, count ... as variable length numbers
-  };
-
   struct kept_map {
     std::string map;
-    std::vector<row_bounds> rows;   // in the order in which they were met
-    std::vector<packed_slot> slots; // oldest first
+    std::vector<row_bounds> rows; // in the order in which they were met
+    /// Numbers of variable length, for each slot, oldest first: seconds since
+    /// the slot before (the first: 0), bytes of what follows, then runs of rows
+    /// that were met after each other: the index of the first, how many, and a
+    /// count for each.
+    std::string slots;
+    std::size_t slots_kept = 0;
+    std::int64_t oldest = 0;
+    std::int64_t newest = 0;
     std::uint64_t rows_left_out = 0;
   };
+
+  static void forget_from(kept_map& kept, std::int64_t slot);
+  static void keep(kept_map& kept, std::int64_t slot, std::string_view counts);
 
   mutable std::mutex mutex_;
   std::vector<kept_map> maps_;

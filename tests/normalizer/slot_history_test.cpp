@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
 namespace bpf2graphite {
 namespace {
 
@@ -48,6 +51,47 @@ TEST(SlotHistory, KeepsTheNewestSlotsAndFollowsTheClockBack) {
   columns = history.read().at(0).columns;
   EXPECT_EQ(190, columns.back().slot);
   EXPECT_EQ(9U, columns.back().counts.at(0).second);
+}
+
+TEST(SlotHistory, TellsWhatWasAddedWhateverTheOrder) {
+  std::mt19937 engine{7};
+  const auto pick = [&](std::uint32_t n) {
+    return static_cast<std::int64_t>(engine() % n);
+  };
+  for (auto round = 0; round < 50; ++round) {
+    slot_history history;
+    std::map<std::int64_t, std::map<std::int64_t, std::uint64_t>> told;
+    auto at = pick(1'000'000'000);
+    history.add("@u", slot_of(at, {{row(0, 0, 1)}}));
+    told[at] = {{0, 1}};
+    for (auto step = 0; step < 200; ++step) {
+      at += pick(20) == 0 ? -pick(300) : 1 + pick(40);
+      histogram_rows rows;
+      std::map<std::int64_t, std::uint64_t> counts;
+      for (auto n = std::int64_t{0}; n < 30; ++n)
+        if (pick(3) != 0) {
+          const auto count = std::uint64_t{engine()} << pick(20);
+          counts[n] = count;
+          rows.push_back(row(n, n, count));
+        }
+      std::erase_if(counts, [](const auto& one) { return one.second == 0; });
+      history.add("@u", slot_of(at, {rows}));
+      told.erase(told.lower_bound(at), told.end());
+      told[at] = counts;
+      if (told.size() > slot_history::slots_max)
+        told.erase(told.begin());
+    }
+    const auto kept = history.read().at(0);
+    ASSERT_EQ(kept.columns.size(), told.size());
+    auto expected = told.begin();
+    for (const auto& column : kept.columns) {
+      EXPECT_EQ(column.slot, expected->first);
+      std::map<std::int64_t, std::uint64_t> counts;
+      for (const auto& [index, count] : column.counts)
+        counts[kept.rows.at(index).min] = count;
+      EXPECT_EQ(counts, (expected++)->second);
+    }
+  }
 }
 
 TEST(SlotHistory, HasALimitForMapsAndRows) {
