@@ -53,8 +53,7 @@ own_metrics::series& own_metrics::series_of(std::string_view map,
     std::vector<std::string_view> parts;
     if (!key.empty())
       parts.push_back(key);
-    at->second.path =
-      std::make_shared<const std::string>(path.render(path.key(parts), leaf));
+    at->second.path = series_name{path.render(path.key(parts), leaf)};
   }
   at->second.round = round_;
   return at->second;

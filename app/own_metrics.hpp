@@ -60,7 +60,7 @@ private:
                 std::string_view leaf, std::uint64_t total);
 
   struct series {
-    std::shared_ptr<const std::string> path;
+    series_name path;
     std::uint64_t before = 0;
     std::uint64_t round = 0;
   };

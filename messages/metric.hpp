@@ -1,6 +1,7 @@
 #pragma once
 // What Graphite is told: points, and batches of them.
 
+#include "messages/series_name.hpp"
 #include "messages/snapshot.hpp"
 
 #include <cstdint>
@@ -15,7 +16,7 @@ using metric_value = std::variant<exact, double>;
 
 /// One point. The path is shared: a series keeps it for its whole life.
 struct metric {
-  std::shared_ptr<const std::string> path;
+  series_name path;
   metric_value value;
   std::int64_t timestamp = 0; // start of its slot, seconds since the epoch
 };

@@ -126,7 +126,7 @@ line_fault judge_path(std::string_view path) {
 }
 
 line_fault append_line(std::string& out, const metric& point) {
-  if (point.path == nullptr)
+  if (!point.path)
     return line_fault::path;
   auto fault = judge_path(*point.path);
   if (fault != line_fault::none)

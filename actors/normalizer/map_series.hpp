@@ -50,11 +50,12 @@ private:
   /// One name.
   struct series {
     row_bounds bounds; // rows only
-    std::shared_ptr<const std::string> path;
-    bool refused = false;    // the path is another's
+    series_name path;        // none: it is another's
     std::int64_t active = 0; // the last slot with a value
-    exact sum = 0;           // scratch: the slot's count
-    bool seen = false;       // scratch: it was printed
+
+    bool refused() const {
+      return !path;
+    }
   };
 
   /// One key, or the keys that clean to one name.
@@ -98,7 +99,7 @@ private:
   void add_names(key_group& to);
   series make_series(const key_group& in, std::string_view leaf);
   series make_series(const key_group& in, const row_bounds& row);
-  series claimed(std::string path);
+  series claimed(std::string_view path);
   series* find_leaf(key_group& in, const row_bounds& row) const;
   void give_back(bool is_other, const series& gone);
   void remove(index which);

@@ -49,21 +49,16 @@ std::uint64_t series_budget::new_owner() {
   return ++owners_;
 }
 
-bool series_budget::claim(std::shared_ptr<const std::string> path,
-                          std::uint64_t owner) {
+bool series_budget::claim(series_name path, std::uint64_t owner) {
   const std::lock_guard guard{lock_};
-  const auto name = std::string_view{*path};
-  return paths_.emplace(name, claimed_path{std::move(path), owner}).second;
+  return paths_.insert({std::move(path), owner}).second;
 }
 
-void series_budget::release(const std::string& path, std::uint64_t owner) {
+void series_budget::release(std::string_view path, std::uint64_t owner) {
   const std::lock_guard guard{lock_};
   const auto found = paths_.find(path);
-  if (found == paths_.end() || found->second.owner != owner)
-    return;
-  // The key is a view into the value: keep that until the entry is gone.
-  const auto kept = std::move(found->second.path);
-  paths_.erase(found);
+  if (found != paths_.end() && found->owner == owner)
+    paths_.erase(found);
 }
 
 std::size_t series_budget::claimed() const {

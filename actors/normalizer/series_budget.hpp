@@ -1,13 +1,14 @@
 #pragma once
 // How many series may be alive, and who writes which.
 
+#include "messages/series_name.hpp"
+
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <functional>
 #include <mutex>
-#include <string>
 #include <string_view>
-#include <unordered_map>
+#include <unordered_set>
 
 namespace bpf2graphite {
 
@@ -33,22 +34,48 @@ public:
   std::uint64_t new_owner();
   /// The path is this owner's from now on; false when it is already somebody's,
   /// this owner's own included.
-  bool claim(std::shared_ptr<const std::string> path, std::uint64_t owner);
+  bool claim(series_name path, std::uint64_t owner);
   /// Gives up a path that is this owner's.
-  void release(const std::string& path, std::uint64_t owner);
+  void release(std::string_view path, std::uint64_t owner);
   std::size_t claimed() const;
 
 private:
   struct claimed_path {
-    std::shared_ptr<const std::string> path;
+    series_name path;
     std::uint64_t owner = 0;
+  };
+
+  /// By the path alone.
+  struct path_hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view path) const noexcept {
+      return std::hash<std::string_view>{}(path);
+    }
+    std::size_t operator()(const claimed_path& one) const noexcept {
+      return (*this)(*one.path);
+    }
+  };
+
+  struct same_path {
+    using is_transparent = void;
+    bool operator()(const claimed_path& a, const claimed_path& b) const {
+      return *a.path == *b.path;
+    }
+    bool operator()(std::string_view a, const claimed_path& b) const {
+      return a == *b.path;
+    }
+    bool operator()(const claimed_path& a, std::string_view b) const {
+      return *a.path == b;
+    }
   };
 
   mutable std::mutex lock_;
   std::size_t max_;
   std::size_t used_ = 0;
   std::uint64_t owners_ = 0;
-  std::unordered_map<std::string_view, claimed_path> paths_;
+  // Each name is hashed anew when it is looked at: kept hashes would take as
+  // much as the rest of an entry, and names come and go seldom.
+  std::unordered_set<claimed_path, path_hash, same_path> paths_;
 };
 
 } // namespace bpf2graphite

@@ -208,10 +208,11 @@ map_series::series map_series::make_series(const key_group& in,
   return one;
 }
 
-map_series::series map_series::claimed(std::string path) {
+map_series::series map_series::claimed(std::string_view path) {
   series one;
-  one.path = std::make_shared<const std::string>(std::move(path));
-  one.refused = !total_.claim(one.path, owner_);
+  one.path = series_name{path};
+  if (!total_.claim(one.path, owner_))
+    one.path = {};
   one.active = slot_;
   return one;
 }
@@ -231,7 +232,7 @@ map_series::series* map_series::find_leaf(key_group& in,
 }
 
 void map_series::give_back(bool is_other, const series& gone) {
-  if (!gone.refused)
+  if (!gone.refused())
     total_.release(*gone.path, owner_);
   assert(alive_ != 0);
   --alive_;

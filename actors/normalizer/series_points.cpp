@@ -9,7 +9,7 @@ namespace bpf2graphite {
 
 void map_series::put(const series& one, metric_value value,
                      std::vector<metric>& out) const {
-  if (!one.refused)
+  if (!one.refused())
     out.push_back({one.path, value, slot_});
 }
 
@@ -44,18 +44,22 @@ void map_series::settle(const key_group& of, bool is_other,
 bool map_series::emit_rows(key_group& of, bool is_other,
                            std::vector<metric>& out, series_counts& counts) {
   const auto touched = of.touched == emission_;
-  for (auto& leaf : of.leaves) {
-    leaf.sum = 0;
-    leaf.seen = false;
-  }
+  // What the slot gives to each leaf: scratch of all maps.
+  struct gained {
+    exact sum = 0;
+    bool seen = false; // it was printed
+  };
+  static thread_local std::vector<gained> slot;
+  slot.assign(of.leaves.size(), {});
   if (touched) {
     for (const auto& row : of.sum.rows) {
       auto* leaf = find_leaf(of, row.bounds);
       if (leaf == nullptr)
         continue;
-      leaf->sum += row.count;
-      leaf->seen = true;
-      if (leaf->sum != 0 || !sums())
+      auto& to = slot[static_cast<std::size_t>(leaf - of.leaves.data())];
+      to.sum += row.count;
+      to.seen = true;
+      if (to.sum != 0 || !sums())
         leaf->active = slot_;
     }
   }
@@ -69,14 +73,16 @@ bool map_series::emit_rows(key_group& of, bool is_other,
                  [this](const series& leaf) { return !silent(leaf); });
   for (auto leaf = of.leaves.begin(); leaf != first; ++leaf)
     give_back(is_other, *leaf);
+  auto given = slot.begin() + (first - of.leaves.begin());
   of.leaves.erase(of.leaves.begin(), first);
   auto refused = std::uint64_t{0};
   for (const auto& leaf : of.leaves) {
-    refused += leaf.refused && leaf.seen;
-    if (!leaf.seen && !(zero_fill_ && sums()))
+    const auto [sum, seen] = *given++;
+    refused += leaf.refused() && seen;
+    if (!seen && !(zero_fill_ && sums()))
       continue;
-    counts.zero_filled += !leaf.seen && !leaf.refused;
-    put(leaf, leaf.sum, out);
+    counts.zero_filled += !seen && !leaf.refused();
+    put(leaf, sum, out);
   }
   if (touched)
     settle(of, is_other, refused, counts);
@@ -125,7 +131,7 @@ bool map_series::emit_values(key_group& of, std::vector<metric>& out,
   }
   if (touched)
     settle(of, &of == (other_ == nothing ? nullptr : &groups_[other_]),
-           of.leaves.front().refused ? of.values : 0, counts);
+           of.leaves.front().refused() ? of.values : 0, counts);
   else if (!zero_fill_ || !sums())
     return true;
   else

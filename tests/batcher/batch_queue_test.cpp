@@ -18,7 +18,7 @@ std::vector<metric> points(std::initializer_list<const char*> paths,
                            std::int64_t at = 15) {
   std::vector<metric> result;
   for (auto path : paths)
-    result.push_back({std::make_shared<const std::string>(path), exact{1}, at});
+    result.push_back({series_name{path}, exact{1}, at});
   return result;
 }
 
@@ -522,7 +522,7 @@ TEST_F(BatchQueue, SendsTheSlotsAgainThatNobodySees) {
   batcher_config config;
   config.verify = true;
   batch_queue queue{config, 0ms, books, {&first}};
-  auto path = std::make_shared<const std::string>("a");
+  const series_name path{"a"};
   queue.add(std::vector<metric>{
     {path, exact{1}, 15}, {path, exact{2}, 30}, {path, exact{3}, 45}});
   queue.close();
@@ -573,9 +573,8 @@ TEST_F(BatchQueue, BalancesWhateverHappens) {
         case 2: {
           std::vector<metric> some;
           for (auto n = pick(8); n > 0; --n)
-            some.push_back({std::make_shared<const std::string>(
-                              "s" + std::to_string(issued++)),
-                            exact{1}, 15});
+            some.push_back(
+              {series_name{"s" + std::to_string(issued++)}, exact{1}, 15});
           queue.add(some);
           break;
         }

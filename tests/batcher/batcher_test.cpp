@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 std::vector<metric> point(const std::string& path, std::int64_t at = 15) {
-  return {{std::make_shared<const std::string>(path), exact{1}, at}};
+  return {{series_name{path}, exact{1}, at}};
 }
 
 struct memory_store : slot_store {

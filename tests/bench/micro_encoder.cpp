@@ -24,9 +24,9 @@ constexpr int count = 2000;
 std::vector<metric> points(bool whole) {
   std::vector<metric> out;
   for (int n = 0; n < count; ++n) {
-    const auto path = std::make_shared<const std::string>(
-      "bpf.web1_example_org.biolatency.usecs.key" + std::to_string(n / 20) + "."
-      + std::to_string(std::int64_t{2} << n % 20));
+    const series_name path{"bpf.web1_example_org.biolatency.usecs.key"
+                           + std::to_string(n / 20) + "."
+                           + std::to_string(std::int64_t{2} << n % 20)};
     metric_value value = exact{n} * 37;
     if (!whole)
       value = n * 1.37 + 0.1;

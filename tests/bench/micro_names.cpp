@@ -127,8 +127,8 @@ bool right() {
   trace.add();
   const auto& points = trace.collect();
   return first.empty() && points.size() == std::size_t{keys} * rows
-         && points[0].path->starts_with(
-           "bpf.web1_example_org.biolatency.usecs.kworker_");
+         && (*points[0].path)
+              .starts_with("bpf.web1_example_org.biolatency.usecs.kworker_");
 }
 
 } // namespace

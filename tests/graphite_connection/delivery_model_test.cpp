@@ -169,8 +169,7 @@ private:
       auto bad = w_.poison && random_() % 60 == 0;
       bad_lines_ += bad;
       auto path = (bad ? "bad" : "s") + std::to_string(issued_.size());
-      points.push_back(
-        {std::make_shared<const std::string>(path), exact{1}, 15});
+      points.push_back({series_name{path}, exact{1}, 15});
       issued_.insert(path + " 1 15");
     }
     queue_->add(points);

@@ -119,9 +119,7 @@ protected:
   }
 
   void add(const std::string& path) {
-    caf::anon_send(
-      source,
-      points.put({{std::make_shared<const std::string>(path), exact{1}, 15}}));
+    caf::anon_send(source, points.put({{series_name{path}, exact{1}, 15}}));
     drain();
   }
 

@@ -11,8 +11,8 @@
 namespace bpf2graphite {
 namespace {
 
-metric point(std::string path, metric_value value, std::int64_t at = 15) {
-  return {std::make_shared<const std::string>(std::move(path)), value, at};
+metric point(std::string_view path, metric_value value, std::int64_t at = 15) {
+  return {series_name{path}, value, at};
 }
 
 std::string line(const metric& m) {

@@ -329,7 +329,7 @@ public:
     series_.drain(wall_time_from_ms(now), points);
     std::string all;
     for (const auto& point : points) {
-      all += (all.empty() ? "" : " ") + *point.path + "=";
+      all += (all.empty() ? "" : " ") + std::string{*point.path} + "=";
       if (auto* number = std::get_if<exact>(&point.value))
         all += std::to_string(static_cast<long long>(*number));
       else

@@ -253,7 +253,7 @@ private:
 
   void take(const std::vector<metric>& points) {
     for (const auto& point : points) {
-      const auto& path = *point.path;
+      const std::string path{*point.path};
       ASSERT_EQ(point.timestamp % o_.resolution, 0);
       if (big_steps_ == 0) {
         // Rising: so never twice, and never back.

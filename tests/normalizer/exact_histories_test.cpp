@@ -542,7 +542,7 @@ private:
   void take(const std::vector<metric>& points) {
     ASSERT_TRUE(series_->valid());
     for (const auto& point : points) {
-      const auto& path = *point.path;
+      const std::string path{*point.path};
       ASSERT_EQ(point.timestamp % resolution_, 0);
       ASSERT_GE(point.timestamp, floor_);
       ASSERT_TRUE(sent_.emplace(path, point.timestamp).second)

@@ -90,7 +90,7 @@ TEST(Seed2019, TheSameLinesComeFromTheSameHistograms) {
   std::vector<std::string> lines;
   for (const auto& point : points)
     lines.push_back(
-      *point.path + ' '
+      std::string{*point.path} + ' '
       + std::to_string(static_cast<long>(std::get<exact>(point.value))) + ' '
       + std::to_string(point.timestamp));
   const auto expected = seed_lines();

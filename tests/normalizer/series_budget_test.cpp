@@ -36,7 +36,7 @@ TEST(SeriesBudget, APathHasOneWriter) {
   const auto other = budget.new_owner();
   EXPECT_NE(one, other);
   const auto path = [] {
-    return std::make_shared<const std::string>("a.b");
+    return series_name{"a.b"};
   };
   EXPECT_TRUE(budget.claim(path(), one));
   EXPECT_FALSE(budget.claim(path(), other));

@@ -58,8 +58,7 @@ protected:
              const std::string& map = "@m", bool ending = false) {
     snapshot one;
     one.map = map;
-    if (!entries.empty()
-        && std::holds_alternative<buckets>(entries[0].value))
+    if (!entries.empty() && std::holds_alternative<buckets>(entries[0].value))
       one.kind = map_kind::hist;
     one.entries = std::move(entries);
     one.arrival = at(after);
@@ -84,8 +83,8 @@ protected:
     EXPECT_TRUE(series().valid());
     lines result;
     for (const auto& point : out)
-      result.push_back(*point.path + ' ' + number(point.value) + ' '
-                       + std::to_string(point.timestamp - t0));
+      result.push_back(std::string{*point.path} + ' ' + number(point.value)
+                       + ' ' + std::to_string(point.timestamp - t0));
     return result;
   }
 
@@ -708,7 +707,7 @@ TEST_F(TraceSeries, AHundredThousandKeysStayWithinTheBudget) {
   std::map<std::string, int> names;
   for (const auto& point : out) {
     sent += std::get<exact>(point.value);
-    ++names[*point.path];
+    ++names[std::string{*point.path}];
   }
   EXPECT_EQ(static_cast<long>(sent), static_cast<long>(printed));
   EXPECT_LE(most, 1000u);
