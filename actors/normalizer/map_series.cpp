@@ -174,7 +174,7 @@ map_series::index map_series::find_or_add(std::string name) {
   if (const auto found = by_key_.find(name); found != by_key_.end())
     return found->second;
   if (free_.empty()) {
-    groups_.emplace_back();
+    groups_.add();
     free_.push_back(groups_.size() - 1);
   }
   const auto which = free_.back();
@@ -277,15 +277,16 @@ void map_series::trim_zero_ends(key_group& of, series_counts& counts) {
 }
 
 void map_series::follow_clock(std::int64_t slot) {
-  for (auto& group : groups_)
-    for (auto& leaf : group.leaves)
+  for (auto i = index{0}; i < groups_.size(); ++i)
+    for (auto& leaf : groups_[i].leaves)
       leaf.active = std::min(leaf.active, slot);
 }
 
 bool map_series::valid() const {
   auto alive = std::size_t{0};
   auto used = std::size_t{0};
-  for (const auto& group : groups_) {
+  for (auto i = index{0}; i < groups_.size(); ++i) {
+    const auto& group = groups_[i];
     alive += group.leaves.size() + group.derived.size();
     used += group.used;
     if ((group.alive && !group.used)

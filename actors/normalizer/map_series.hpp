@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -49,7 +48,7 @@ public:
 private:
   /// One name.
   struct series {
-    row_bounds bounds; // rows only
+    row_bounds bounds;       // rows only
     series_name path;        // none: it is another's
     std::int64_t active = 0; // the last slot with a value
 
@@ -71,6 +70,27 @@ private:
     amount sum;                  // ... these
     std::uint64_t values = 0;    // ... counted
     std::uint64_t merged = 0;    // ... of these: of another raw key
+  };
+
+  /// A reference to one outlives growth. Most maps have one: a deque of it
+  /// would take 600 bytes.
+  class group_list {
+  public:
+    std::size_t size() const {
+      return groups_.size();
+    }
+    key_group& operator[](std::size_t which) {
+      return *groups_[which];
+    }
+    const key_group& operator[](std::size_t which) const {
+      return *groups_[which];
+    }
+    void add() {
+      groups_.push_back(std::make_unique<key_group>());
+    }
+
+  private:
+    std::vector<std::unique_ptr<key_group>> groups_;
   };
 
   using index = std::size_t;
@@ -133,7 +153,7 @@ private:
   bool derived_highest_ = false;
   exact unit_ = 1; // scalars are so many times as large
 
-  std::deque<key_group> groups_; // a reference to one outlives growth
+  group_list groups_;
   std::vector<index> free_;
   std::unordered_map<std::string, index> by_key_;
   index other_ = nothing;
