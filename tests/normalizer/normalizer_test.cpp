@@ -82,7 +82,7 @@ protected:
     snapshot print;
     print.map = "@x";
     print.kind = map_kind::value;
-    print.entries = {{.keys = {}, .value = count}};
+    print.entries.emplace_back(nullptr, count);
     print.arrival = wall_time_from_ms(ms);
     return {{print}, 10};
   }
