@@ -395,6 +395,7 @@ int run_daemon(const config& settings, file_access& files, logger& log,
        .send =
          [&](std::vector<metric> points) {
            tree.add_points(std::move(points));
+           beats.awake();
          },
        .times = [&] { return tree.times(); },
        .first_slot = tree.first_slot()},

@@ -38,15 +38,26 @@ void heartbeat::stopping() {
   shows_.cancel();
 }
 
+void heartbeat::awake() {
+  if (started_ && limit_ && notifier_.connected() && !asking_
+      && std::chrono::steady_clock::now() - beaten_ >= *limit_ / 4)
+    beat();
+}
+
 void heartbeat::beat() {
+  asking_ = true;
   ping_([door = door_] {
     auto* self = door->owner;
     if (self == nullptr)
       return;
+    self->asking_ = false;
+    self->beaten_ = std::chrono::steady_clock::now();
     self->notifier_.ping();
     if (!self->stopping_)
       self->notifier_.tell_status(self->status_());
-    self->beats_.expires_after(*self->limit_ / 2);
+    // A little more than half: with the unit's 30 s and batches each 15 s the
+    // next batch comes first, and takes the ping along.
+    self->beats_.expires_after(*self->limit_ / 2 + *self->limit_ / 16);
     self->beats_.async_wait([door](boost::system::error_code ec) {
       if (!ec && door->owner != nullptr)
         door->owner->beat();

@@ -24,8 +24,8 @@ public:
   static constexpr std::chrono::seconds status_pause{3};
 
   /// `ping(answered)` asks all actors. `limit`: see watchdog_limit(); a ping
-  /// is sent every half of it, each after an answer of its own: one that does
-  /// not come is waited for, and nothing is sent.
+  /// is sent every half of it or a little later, each after an answer of its
+  /// own: one that does not come is waited for, and nothing is sent.
   heartbeat(boost::asio::io_context& io, service_notifier& notifier,
             std::optional<std::chrono::microseconds> limit,
             std::function<void(std::function<void()> answered)> ping,
@@ -36,6 +36,10 @@ public:
 
   /// Pings from now on.
   void start();
+
+  /// We are awake for another reason: a ping that is due soon goes now, so that
+  /// it needs no wake-up of its own. io thread.
+  void awake();
 
   /// STATUS is not told any more: it says that we are stopping.
   void stopping();
@@ -57,6 +61,8 @@ private:
   boost::asio::steady_timer beats_;
   boost::asio::steady_timer shows_;
   std::chrono::steady_clock::time_point shown_{};
+  std::chrono::steady_clock::time_point beaten_{};
+  bool asking_ = false; // actors have not answered yet
   bool started_ = false;
   bool stopping_ = false;
   std::shared_ptr<door> door_;
