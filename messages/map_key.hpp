@@ -80,7 +80,8 @@ public:
   }
 
   ~map_key() {
-    clear();
+    if (own_)
+      destroy(key_);
   }
 
   /// The shared key that it is; null when the parts are its own.
@@ -147,9 +148,14 @@ public:
 private:
   void clear() {
     if (own_)
-      delete key_;
+      destroy(key_);
     key_ = nullptr;
     own_ = false;
+  }
+
+  // Seldom: not a part of what destroys a print.
+  [[gnu::noinline]] static void destroy(const shared_key* own) {
+    delete own;
   }
 
   void assign(std::vector<std::string> parts) {

@@ -84,20 +84,35 @@ private:
     index follower = 0;         // found after this one, the last time
   };
 
+  /// The same `Whole` at both places?
+  template <class Whole>
+  static bool same(const char* a, const char* b) {
+    Whole one{};
+    Whole other{};
+    std::memcpy(&one, a, sizeof one);
+    std::memcpy(&other, b, sizeof other);
+    return one == other;
+  }
+
   /// Mostly of a few bytes: without a call.
-  static bool begins(const char* at, const char* wanted, std::size_t left) {
-    std::uint64_t there = 0;
-    std::uint64_t known = 0;
-    for (; left >= 8; left -= 8, at += 8, wanted += 8) {
-      std::memcpy(&there, at, 8);
-      std::memcpy(&known, wanted, 8);
-      if (there != known)
+  static bool begins(const char* at, const char* wanted, std::size_t size) {
+    const auto* const end = at + size;
+    for (; end - at >= 8; at += 8, wanted += 8)
+      if (!same<std::uint64_t>(at, wanted))
         return false;
+    if ((size & 4) != 0) {
+      if (!same<std::uint32_t>(at, wanted))
+        return false;
+      at += 4;
+      wanted += 4;
     }
-    for (; left > 0; --left)
-      if (*at++ != *wanted++)
+    if ((size & 2) != 0) {
+      if (!same<std::uint16_t>(at, wanted))
         return false;
-    return true;
+      at += 2;
+      wanted += 2;
+    }
+    return (size & 1) == 0 || *at == *wanted;
   }
 
   std::string_view raw_of(index key) const {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -44,17 +45,48 @@ bool read_integer(view text, exact& value) {
     return false;
   if (text[0] == '0' && (text.size() > 1 || negative))
     return false;
-  exact sum = 0;
-  for (char c : text) {
+  std::uint64_t high = 0; // of the first 19 digits
+  for (char c : text.substr(0, 19)) {
     if (!is_digit(c))
       return false;
-    sum = sum * 10 + (c - '0');
+    high = high * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  exact sum = high;
+  if (text.size() <= 18) {
+    value = negative ? -sum : sum;
+    return true;
+  }
+  if (text.size() == 20) {
+    if (!is_digit(text[19]))
+      return false;
+    sum = sum * 10 + (text[19] - '0');
   }
   if (sum > (negative
                ? -static_cast<exact>(std::numeric_limits<std::int64_t>::min())
                : static_cast<exact>(std::numeric_limits<std::uint64_t>::max())))
     return false;
   value = negative ? -sum : sum;
+  return true;
+}
+
+/// The same for what `line` ends in, from `at` on: mostly a few digits, and more
+/// before them, so that eight bytes can be looked at together.
+bool read_integer_at(view line, std::size_t at, exact& value) {
+  const std::size_t size = line.size() - at;
+  if (std::endian::native != std::endian::little || size == 0 || size > 8
+      || line.size() < 8 || (line[at] == '0' && size > 1))
+    return read_integer(line.substr(at), value);
+  // The eight last bytes; those before the digits become zeros.
+  constexpr std::uint64_t zeros = 0x3030303030303030;
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, line.data() + line.size() - 8, 8);
+  bytes ^= zeros;
+  bytes &= ~std::uint64_t{0} << (64 - 8 * size);
+  if (((bytes | (bytes + 0x7676767676767676)) & 0x8080808080808080) != 0)
+    return read_integer(line.substr(at), value); // a minus, or none at all
+  bytes = (bytes * 10 + (bytes >> 8)) & 0x00ff00ff00ff00ff;
+  bytes = (bytes * 100 + (bytes >> 16)) & 0x0000ffff0000ffff;
+  value = (bytes * 10000 + (bytes >> 32)) & 0xffffffff;
   return true;
 }
 
@@ -441,7 +473,7 @@ struct open_print {
   };
 
   map_state* map = nullptr;
-  std::vector<map_entry> entries; // without their keys
+  std::vector<map_entry> entries; // without keys that are not known
   std::vector<row> rows;          // of each entry
   std::string keys;               // texts of those not known, joined
   std::vector<std::size_t> falls; // entries below the one before, undecided
@@ -465,7 +497,9 @@ struct pending_row {
   tail ends = tail::number;
   const shared_key* known = nullptr; // its key, if the map was not changed ...
   std::uint32_t change = 0;          // ... since
-  std::string text;                  // from behind the "[" on, or the value
+  bool spelled = true;   // `text` is there; else it is that of known and number
+  std::size_t bytes = 0; // of `text`
+  std::string text;      // from behind the "[" on, or the value
   std::size_t key_bytes = 0;
   std::size_t value_at = 0;
   std::string more; // lines behind a text, each with a '\n' before it
@@ -523,7 +557,7 @@ public:
   std::size_t held_bytes() const override {
     std::size_t bytes = held_bytes_ + print_.bytes;
     if (pending_.map)
-      bytes += pending_.text.size() + pending_.more.size();
+      bytes += pending_.bytes + pending_.more.size();
     if (where_ != place::between)
       bytes += key_text_.size() + excerpt_.size() + frames_.size()
                + rows_.size() * bar_bytes + points_.size() * point_bytes;
@@ -607,22 +641,52 @@ private:
     std::size_t size = 0;
     const auto* known = map->shared.next(text, size);
     exact number = 0;
-    if (!known || !read_integer(text.substr(size), number))
+    if (!known || !read_integer_at(text, size, number))
       return false;
     constexpr auto behind = view{"]: "}.size();
-    auto change = map->shared_change;
-    commit_pending(map, text.substr(0, size - behind), true);
+    const auto change = map->shared_change;
+    // As commit_pending would, but for what such rows do not need.
+    if (!pending_.map || !add_rising(*map))
+      commit_pending(map, text.substr(0, size - behind), true);
     pending_.map = map;
     pending_.keyed = true;
     pending_.ends = tail::number;
-    pending_.text = text;
+    pending_.bytes = text.size();
     pending_.key_bytes = size - behind;
     pending_.value_at = size;
     pending_.number = number;
     pending_.arrival = now_;
+    pending_.known = known;
     pending_.change = map->shared_change;
-    pending_.known =
-      change == map->shared_change ? known : map->shared.find(pending_key());
+    pending_.spelled = change != map->shared_change;
+    if (pending_.spelled) { // a print has ended, and keys were forgotten
+      pending_.text = text;
+      pending_.known = map->shared.find(pending_key());
+    }
+    return true;
+  }
+
+  /// The pending row is one of many: a number of `map` that is not below the
+  /// one before, its key known and new in the open print. Else false, and
+  /// nothing was done.
+  bool add_rising(map_state& map) {
+    const auto* known = pending_.known;
+    if (pending_.map != &map || print_.map != &map || !known
+        || pending_.change != map.shared_change || !pending_.keyed
+        || pending_.ends != tail::number || pending_.more_lines != 0
+        || print_.kind != map_kind::value || print_.rows.empty()
+        || entry_of({}, known) != npos)
+      return false;
+    const auto before = print_.rows.back().order;
+    const auto bytes = pending_.bytes + entry_bytes;
+    if (pending_.number < before
+        || print_.bytes + bytes > options_.record_bytes_max)
+      return false;
+    after_stats_ = false;
+    note_rise(map, pending_.number > before);
+    print_.entries.emplace_back(known, pending_.number);
+    push_row(known, pending_.number, bytes, pending_.arrival);
+    pending_.map = nullptr;
     return true;
   }
 
@@ -697,6 +761,8 @@ private:
     pending_.keyed = row.keyed;
     pending_.ends = row.ends;
     pending_.text = text;
+    pending_.bytes = text.size();
+    pending_.spelled = true;
     pending_.key_bytes = row.key.size();
     pending_.value_at = row.keyed ? row.key.size() + 3 : 0;
     pending_.number = row.number;
@@ -859,8 +925,20 @@ private:
     return (comm_bytes_max + 1) * std::max<std::size_t>(parts, 1);
   }
 
-  view pending_key() const {
-    return view{pending_.text}.substr(0, pending_.key_bytes);
+  view pending_key() {
+    return view{pending_text()}.substr(0, pending_.key_bytes);
+  }
+
+  /// To be called before keys of its map are forgotten.
+  const std::string& pending_text() {
+    if (!std::exchange(pending_.spelled, true)) {
+      auto value = static_cast<std::uint64_t>(
+        pending_.number < 0 ? -pending_.number : pending_.number);
+      pending_.text = pending_.map->shared.raw(*pending_.known);
+      pending_.text += pending_.number < 0 ? "]: -" : "]: ";
+      pending_.text += std::to_string(value);
+    }
+    return pending_.text;
   }
 
   static exact pending_value(tail ends, exact number,
@@ -903,7 +981,7 @@ private:
     find_close(text, row);
     if (row.ends == tail::open || row.ends == tail::text)
       return false;
-    std::string whole = pending_.text;
+    std::string whole = pending_text();
     whole += '\n';
     whole += row.key;
     map_state& map = *pending_.map;
@@ -960,8 +1038,8 @@ private:
     if (!pending_.map)
       return;
     map_state& map = *pending_.map;
-    pending_.map = nullptr;
     view key = pending_key();
+    pending_.map = nullptr;
     const auto* known = pending_.change == map.shared_change
                           ? pending_.known
                           : map.shared.find(key);
@@ -969,7 +1047,7 @@ private:
         && pending_.more_lines == 0) {
       map.numbers = map.numbers || key.find("]: ") == npos;
       after_stats_ = false;
-      return add_entry(map, key, known, map_entry{nullptr, pending_.number},
+      return add_entry(map, key, known, map_entry{known, pending_.number},
                        map_kind::value, &pending_.number, pending_.text.size(),
                        pending_.arrival);
     }
@@ -1489,7 +1567,7 @@ private:
       clear_index();
       fall = rise = false;
     }
-    bytes += sizeof(map_entry) + 64; // what it takes here, not in the text
+    bytes += entry_bytes;
     if (print_.bytes + bytes > options_.record_bytes_max) {
       ++counts_.rejected;
       return;
@@ -1499,18 +1577,28 @@ private:
       print_.falls.push_back(i);
       map.sorted = false;
     }
-    if (!fall) {
-      print_.rises += rise ? 1 : 0;
-      if (print_.rises >= 5 && print_.falls.empty() && !map.disordered)
-        map.sorted = true;
-    }
-    print_.entries.push_back(std::move(entry));
+    if (!fall)
+      note_rise(map, rise);
     if (!known)
       print_.keys += key;
-    print_.rows.push_back({known, print_.keys.size(), order ? *order : 0});
+    entry.keys = map_key{known};
+    print_.entries.push_back(std::move(entry));
+    push_row(known, order ? *order : 0, bytes, arrival);
+  }
+
+  void note_rise(map_state& map, bool rise) {
+    print_.rises += rise ? 1 : 0;
+    if (print_.rises >= 5 && print_.falls.empty() && !map.disordered)
+      map.sorted = true;
+  }
+
+  /// Of the entry that was added last.
+  void push_row(const shared_key* known, exact order, std::size_t bytes,
+                wall_time arrival) {
+    print_.rows.push_back({known, print_.keys.size(), order});
     print_.bytes += bytes;
     print_.arrival = arrival;
-    index_entry(i);
+    index_entry(print_.rows.size() - 1);
   }
 
   /// The entry that comes next repeats the key of entry `first`: ends the open
@@ -1529,6 +1617,7 @@ private:
     for (std::size_t i = at; i < print_.entries.size(); ++i) {
       rest.keys += print_.key(i);
       rest.entries.push_back(std::move(print_.entries[i]));
+      rest.entries.back().keys = {};
       rest.rows.push_back({nullptr, rest.keys.size(), print_.rows[i].order});
     }
     print_.keys.resize(print_.rows[at - 1].end);
@@ -1548,10 +1637,12 @@ private:
   void know_keys() {
     std::string unknown;
     std::size_t from = 0;
-    for (auto& row : print_.rows) {
+    for (std::size_t i = 0; i < print_.rows.size(); ++i) {
+      auto& row = print_.rows[i];
       auto key = view{print_.keys}.substr(from, row.end - from);
       from = row.end;
       row.known = print_.map->shared.find(key);
+      print_.entries[i].keys = map_key{row.known};
       if (!row.known)
         unknown += key;
       row.end = unknown.size();
@@ -1562,6 +1653,8 @@ private:
   void end_print() {
     if (!print_.map)
       return;
+    if (pending_.map)
+      pending_text();
     map_state& map = *print_.map;
     if (!print_.falls.empty())
       map.disordered = true;
@@ -1590,10 +1683,8 @@ private:
     new_rows_.clear();
     raw_keys_.clear();
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      if (rows[i].known) {
-        entries[i].keys = map_key{rows[i].known};
+      if (rows[i].known)
         continue;
-      }
       new_rows_.push_back(i);
       raw_keys_.push_back(print_.key(i));
     }
@@ -1789,7 +1880,7 @@ private:
       rest.remove_suffix(1);
     if (pending_.map) {
       bool doubtful = pending_.keyed && !rest.empty() && rest[0] != '@'
-                      && free_bytes(pending_.text) + rest.size()
+                      && free_bytes(pending_text()) + rest.size()
                            <= name_bytes_max(*pending_.map);
       if (doubtful) {
         pending_.map = nullptr;
@@ -1868,6 +1959,9 @@ private:
   void assume(view sentence) {
     out_->assumptions.emplace_back(sentence);
   }
+
+  /// What an entry takes here, beside its text.
+  static constexpr std::size_t entry_bytes = sizeof(map_entry) + 64;
 
   /// More rows than any histogram has: lhist() may have 1002.
   static constexpr std::size_t rows_max = 8192;
