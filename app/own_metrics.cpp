@@ -43,9 +43,12 @@ own_metrics::series& own_metrics::series_of(std::string_view map,
                                             std::string_view key,
                                             std::string_view leaf) {
   std::string id{map};
-  id.append(1, '\0').append(key).append(1, '\0').append(leaf);
-  auto [at, fresh] = known_.try_emplace(std::move(id));
-  if (fresh) {
+  id.append(1, '\0').append(key);
+  auto& of = known_[std::move(id)];
+  of.round = round_;
+  auto at = std::find_if(of.told.begin(), of.told.end(),
+                         [&](const auto& one) { return one.leaf == leaf; });
+  if (at == of.told.end()) {
     const std::vector<std::string> tags{map == "traces" ? "trace"
                                                         : "destination"};
     // Named like a map: what has no @ is a metric of printf.
@@ -53,10 +56,13 @@ own_metrics::series& own_metrics::series_of(std::string_view map,
     std::vector<std::string_view> parts;
     if (!key.empty())
       parts.push_back(key);
-    at->second.path = series_name{path.render(path.key(parts), leaf)};
+    // They come once, one after the other: no room for more than there are.
+    of.told.reserve(of.told.size() + 1);
+    of.told.push_back(
+      {leaf, series_name{path.render(path.key(parts), leaf)}, 0});
+    return of.told.back();
   }
-  at->second.round = round_;
-  return at->second;
+  return *at;
 }
 
 void own_metrics::add(std::string_view map, std::string_view key,

@@ -60,9 +60,15 @@ private:
                 std::string_view leaf, std::uint64_t total);
 
   struct series {
+    std::string_view leaf; // all are literals
     series_name path;
     std::uint64_t before = 0;
-    std::uint64_t round = 0;
+  };
+
+  /// All that is told of one trace, or of one destination.
+  struct subject {
+    std::vector<series> told;
+    std::uint64_t round = 0; // the last one it was told in
   };
 
   series& series_of(std::string_view map, std::string_view key,
@@ -70,7 +76,7 @@ private:
 
   naming_config naming_;
   std::string name_;
-  std::map<std::string, series> known_;
+  std::map<std::string, subject> known_; // map, a zero byte, key
   std::uint64_t round_ = 0;
   std::int64_t slot_ = 0;
   std::vector<metric> out_;
