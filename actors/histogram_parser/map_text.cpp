@@ -69,8 +69,8 @@ bool read_integer(view text, exact& value) {
   return true;
 }
 
-/// The same for what `line` ends in, from `at` on: mostly a few digits, and more
-/// before them, so that eight bytes can be looked at together.
+/// The same for what `line` ends in, from `at` on: mostly a few digits, and
+/// more before them, so that eight bytes can be looked at together.
 bool read_integer_at(view line, std::size_t at, exact& value) {
   const std::size_t size = line.size() - at;
   if (std::endian::native != std::endian::little || size == 0 || size > 8
