@@ -1,39 +1,16 @@
 #include "actors/batcher/packed_lines.hpp"
 
+#include "messages/packed_number.hpp"
+
 #include <algorithm>
-#include <cstdint>
 #include <iterator>
 
 namespace bpf2graphite {
-namespace {
-
-constexpr unsigned digit_bits = 7;
-constexpr unsigned more = 1U << digit_bits;
-
-void put(std::string& out, std::size_t number) {
-  for (; number >= more; number >>= digit_bits)
-    out += static_cast<char>(number | more);
-  out += static_cast<char>(number);
-}
-
-std::size_t get(std::string_view& in) {
-  std::size_t number = 0;
-  for (unsigned shift = 0; !in.empty(); shift += digit_bits) {
-    const auto byte = static_cast<unsigned char>(in.front());
-    in.remove_prefix(1);
-    number |= std::size_t{byte & (more - 1)} << shift;
-    if ((byte & more) == 0)
-      break;
-  }
-  return number;
-}
-
-} // namespace
 
 std::string pack_lines(std::string_view text) {
   std::string out;
   out.reserve(text.size() / 3);
-  put(out, text.size());
+  put_number(out, text.size());
   std::string_view before;
   while (!text.empty()) {
     const auto end = text.find('\n');
@@ -51,9 +28,9 @@ std::string pack_lines(std::string_view text) {
         .first
       - line.rbegin());
     const auto rest = line.substr(head, line.size() - head - tail);
-    put(out, head);
-    put(out, tail);
-    put(out, rest.size());
+    put_number(out, head);
+    put_number(out, tail);
+    put_number(out, rest.size());
     out += rest;
     before = line;
   }
@@ -63,12 +40,12 @@ std::string pack_lines(std::string_view text) {
 
 std::string unpack_lines(std::string_view packed) {
   std::string text;
-  text.reserve(get(packed));
+  text.reserve(get_number(packed));
   std::size_t before = 0; // where the line before begins
   while (!packed.empty()) {
-    const auto head = get(packed);
-    const auto tail = get(packed);
-    const auto rest = get(packed);
+    const auto head = get_number(packed);
+    const auto tail = get_number(packed);
+    const auto rest = get_number(packed);
     const auto begin = text.size();
     text.append(text, before, head);
     text += packed.substr(0, rest);
@@ -80,7 +57,7 @@ std::string unpack_lines(std::string_view packed) {
 }
 
 std::size_t unpacked_bytes(std::string_view packed) {
-  return get(packed);
+  return get_number(packed);
 }
 
 } // namespace bpf2graphite

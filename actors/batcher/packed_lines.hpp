@@ -8,7 +8,7 @@
 //                                the first HEAD bytes of the line before,
 //                                behind them its last TAIL bytes
 //
-// Numbers are base 128, lowest first, the top bit says that more follow.
+// Numbers are packed as packed_number.hpp says.
 
 #include <cstddef>
 #include <string>

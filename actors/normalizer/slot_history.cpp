@@ -1,31 +1,13 @@
 #include "actors/normalizer/slot_history.hpp"
 
+#include "messages/packed_number.hpp"
+
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
 namespace bpf2graphite {
 namespace {
-
-/// Seven bits a byte, lowest first; the top bit says that more follow.
-void put_number(std::string& out, std::uint64_t number) {
-  constexpr unsigned more = 0x80;
-  for (; number >= more; number >>= 7)
-    out += static_cast<char>(number | more);
-  out += static_cast<char>(number);
-}
-
-std::uint64_t get_number(std::string_view& in) {
-  std::uint64_t number = 0;
-  for (unsigned shift = 0; !in.empty(); shift += 7) {
-    auto byte = static_cast<unsigned char>(in.front());
-    in.remove_prefix(1);
-    number |= std::uint64_t{byte & 0x7FU} << shift;
-    if ((byte & 0x80U) == 0)
-      break;
-  }
-  return number;
-}
 
 std::uint64_t count_of(const histogram_row& row) {
   constexpr exact most = std::numeric_limits<std::uint64_t>::max();

@@ -1,9 +1,14 @@
 #include "actors/batcher/packed_lines.hpp"
 
+#include "messages/packed_number.hpp"
+
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <random>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace bpf2graphite {
 namespace {
@@ -46,6 +51,20 @@ TEST(PackedLines, TakeAThirdOfWhatABatchOfHistogramsTakes) {
   const auto packed = pack_lines(text);
   EXPECT_LT(packed.size() * 3, text.size());
   EXPECT_EQ(packed.capacity(), packed.size());
+}
+
+TEST(PackedNumber, ComesBackWhateverItsSize) {
+  std::string text;
+  std::vector<std::uint64_t> numbers{0, 1, 127, 128, ~std::uint64_t{0}};
+  for (unsigned bit = 0; bit < 64; ++bit)
+    numbers.push_back(std::uint64_t{1} << bit);
+  for (const auto number : numbers)
+    put_number(text, number);
+  std::string_view rest{text};
+  for (const auto number : numbers)
+    EXPECT_EQ(get_number(rest), number);
+  EXPECT_TRUE(rest.empty());
+  EXPECT_EQ(get_number(rest), 0U);
 }
 
 } // namespace
