@@ -2,9 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
+#include <map>
 #include <optional>
+#include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace bpf2graphite {
 namespace {
@@ -73,6 +78,82 @@ TEST(HistogramRows, CoverWhatIsNowhereMore) {
   EXPECT_TRUE(covers(large, rows_of({{2, 3, 0}, {8, 15, 1}})));
   EXPECT_FALSE(covers(large, rows_of({{4, 7, 4}})));
   EXPECT_FALSE(covers(large, rows_of({{16, 31, 1}})));
+}
+
+/// The same arithmetic, row by row.
+using plain_rows = std::map<std::pair<std::int64_t, bool>, exact>;
+
+std::pair<std::int64_t, bool> key_of(const row_bounds& row) {
+  return {row.open_low ? 0 : row.min, !row.open_low};
+}
+
+plain_rows plain(const histogram_rows& rows) {
+  plain_rows result;
+  for (const auto& one : rows)
+    EXPECT_TRUE(result.emplace(key_of(one.bounds), one.count).second);
+  EXPECT_EQ(result.size(), rows.size());
+  EXPECT_EQ(result.empty(), rows.empty());
+  return result;
+}
+
+/// Some rows, mostly of hist(), behind each other or with gaps.
+std::vector<bucket> some_rows(std::mt19937& random) {
+  const auto pick = [&](std::size_t n) {
+    return random() % n;
+  };
+  std::vector<bucket> rows;
+  const auto gaps = pick(3) == 0;
+  const auto first = pick(hist_rows_all);
+  const auto end = std::min(hist_rows_all, first + 1 + pick(hist_rows_all));
+  for (auto at = pick(8) == 0 ? 0 : first; at < end; ++at)
+    if (!gaps || pick(2) == 0)
+      rows.push_back(bucket_of(hist_bounds[at], pick(20) == 0
+                                                  ? ~std::uint64_t{0} - pick(2)
+                                                  : pick(4)));
+  if (pick(6) == 0)
+    rows.push_back({3'000, 3'999, pick(4)}); // of lhist(): no such hist() row
+  return rows;
+}
+
+TEST(HistogramRows, CountAsARowByRowModelDoes) {
+  std::mt19937 random{20261123};
+  for (auto round = 0; round < 20'000; ++round) {
+    const auto printed = some_rows(random);
+    EXPECT_EQ(buckets{printed}.size(), printed.size());
+    auto a = rows_of(printed);
+    const auto b = rows_of(some_rows(random));
+    auto sum = plain(a);
+    const auto more = plain(b);
+    auto covered = true;
+    auto gained = std::size_t{0};
+    auto difference = sum;
+    for (const auto& [row, count] : more) {
+      const auto known = sum.find(row);
+      covered = covered && count <= (known == sum.end() ? 0 : known->second);
+      if (known != sum.end())
+        difference[row] -= count;
+      gained += sum.emplace(row, 0).second;
+      sum[row] += count;
+    }
+    std::erase_if(difference, [](auto& one) { return one.second == 0; });
+    EXPECT_EQ(covers(a, b), covered);
+    histogram_rows less;
+    subtract_rows(a, b, less);
+    EXPECT_EQ(plain(less), difference);
+    EXPECT_EQ(add_rows(a, b), gained);
+    EXPECT_EQ(plain(a), sum);
+    exact total = 0;
+    for (const auto& [row, count] : sum)
+      total += count;
+    EXPECT_EQ(total_of(a), total);
+    EXPECT_EQ(add_rows(a, b, -1), 0U);
+    for (const auto& [row, count] : more)
+      sum[row] -= count;
+    EXPECT_EQ(plain(a), sum);
+    a.erase_if([](const histogram_row& row) { return row.count <= 1; });
+    std::erase_if(sum, [](auto& one) { return one.second <= 1; });
+    EXPECT_EQ(plain(a), sum);
+  }
 }
 
 TEST(RowsBetween, FillHistEachPowerOfTwo) {
