@@ -91,7 +91,7 @@ class graphite_socket::impl
   : public std::enable_shared_from_this<graphite_socket::impl> {
 public:
   explicit impl(asio::io_context& io)
-    : io_{io}, socket_{io}, deadline_{io}, poll_{io} {}
+    : io_{io}, socket_{io}, deadline_{io}, poll_{io}, settled_{io} {}
 
   void listen(std::function<void(wire_event)> listener) {
     listener_ = std::move(listener);
@@ -216,6 +216,14 @@ private:
     }));
   }
 
+  /// Asio leaves the kernel's timer set for a deadline that was cancelled: it
+  /// would wake us for nothing, seconds later. A timer that is over already is
+  /// handled before the loop sleeps, and sets it for what really comes next.
+  void settle_timers() {
+    settled_.expires_at(clock::time_point::min());
+    settled_.async_wait([self = shared_from_this()](const error_code&) {});
+  }
+
   void tell(wire_event event) {
     event.attempt = attempt_;
     if (listener_)
@@ -287,6 +295,7 @@ private:
       socket_.async_connect(
         endpoint, guarded([this, endpoint](const error_code& failure) {
           deadline_.cancel();
+          settle_timers();
           if (failure)
             add_reason(endpoint, failure.message());
           else if (is_connected_to_itself())
@@ -477,6 +486,7 @@ private:
   tcp::socket socket_;
   asio::steady_timer deadline_; // of resolving and connecting
   asio::steady_timer poll_;     // of SIOCOUTQ
+  asio::steady_timer settled_;  // see settle_timers
   std::function<void(wire_event)> listener_;
   std::optional<name_lookup> lookup_;
 

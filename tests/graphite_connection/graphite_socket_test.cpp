@@ -4,10 +4,17 @@
 #include "tests/support/graphite_oracle.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <deque>
+#include <filesystem>
+#include <fstream>
 #include <netinet/in.h>
+#include <optional>
+#include <string>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -385,6 +392,39 @@ TEST_F(GraphiteSocket, SleepsWhileNothingIsUnderWay) {
   io.poll(); // what was cancelled
   io.restart();
   EXPECT_EQ(io.run_for(600ms), 0); // no handler at all
+}
+
+/// Seconds after which the first of our timer descriptors would wake us; none
+/// when none is set.
+std::optional<long> first_timer_seconds() {
+  std::optional<long> first;
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/self/fdinfo")) {
+    std::ifstream in{entry.path()};
+    for (std::string line; std::getline(in, line);) {
+      long seconds = 0;
+      long rest = 0;
+      if (std::sscanf(line.c_str(), "it_value: (%ld, %ld)", &seconds, &rest)
+            == 2
+          && (seconds != 0 || rest != 0))
+        first = std::min(first.value_or(seconds), seconds);
+    }
+  }
+  return first;
+}
+
+TEST_F(GraphiteSocket, LeavesNoTimerSetForAConnectThatIsDone) {
+  graphite_oracle oracle;
+  limits.connect_timeout = 20s;
+  boost::asio::steady_timer later{io, 100s}; // the next batch
+  later.async_wait([](auto) {});
+  ASSERT_TRUE(first_timer_seconds());
+  EXPECT_GE(*first_timer_seconds(), 90);
+  socket.connect(++attempt, {"127.0.0.1", oracle.port()}, limits);
+  ASSERT_EQ(next().kind, kind::connected);
+  io.restart();
+  io.poll();
+  EXPECT_GE(*first_timer_seconds(), 60);
 }
 
 TEST_F(GraphiteSocket, LeavesNoDescriptorOpen) {
