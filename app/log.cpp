@@ -1,13 +1,11 @@
 #include "app/log.hpp"
 
+#include "app/journal.hpp"
 #include "app/log_queue.hpp"
-
-#include <systemd/sd-journal.h>
 
 #include <poll.h>
 #include <pthread.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -145,20 +143,16 @@ int write_all(std::string_view text) {
   return 0;
 }
 
-/// sd_journal_send(3), with the fields in a vector. 0 or an errno.
-int send_to_journal(const log_record& record) {
-  std::vector<std::string> fields{"MESSAGE=" + record.prefix + record.text,
-                                  "PRIORITY="
-                                    + std::to_string(priority(record.level)),
-                                  "SYSLOG_IDENTIFIER=bpf2graphite"};
+std::string as_journal_entry(const log_record& record) {
+  std::vector<journal_field> fields{
+    {"MESSAGE", record.prefix + record.text},
+    {"PRIORITY", std::to_string(priority(record.level))},
+    {"SYSLOG_IDENTIFIER", "bpf2graphite"}};
   if (!record.trace.empty())
-    fields.push_back("BPF2GRAPHITE_TRACE=" + record.trace);
+    fields.emplace_back("BPF2GRAPHITE_TRACE", record.trace);
   if (!record.event.empty())
-    fields.push_back("BPF2GRAPHITE_EVENT=" + record.event);
-  std::vector<iovec> parts;
-  for (auto& field : fields)
-    parts.push_back({field.data(), field.size()});
-  return -::sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
+    fields.emplace_back("BPF2GRAPHITE_EVENT", record.event);
+  return journal_entry(fields);
 }
 
 bool goes_to_journal(log_format format) {
@@ -186,6 +180,7 @@ struct logger::work {
   bool ended = false;
 
   // The thread's.
+  journal_socket journal;
   std::uint64_t failed = 0;
   int failed_with = 0;
 
@@ -227,9 +222,9 @@ struct logger::work {
     }
   }
 
-  int put_one(const log_record& record) const {
+  int put_one(const log_record& record) {
     if (format == log_format::journal) {
-      auto error = send_to_journal(record);
+      auto error = journal.send(as_journal_entry(record));
       if (error == 0)
         return 0;
       return write_all(as_text(record)); // better there than nowhere

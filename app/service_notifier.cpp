@@ -1,7 +1,5 @@
 #include "app/service_notifier.hpp"
 
-#include <systemd/sd-daemon.h>
-
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -9,10 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <system_error>
 
 namespace bpf2graphite {
 
@@ -87,10 +88,25 @@ void service_notifier::ping() {
 }
 
 std::optional<std::chrono::microseconds> watchdog_limit() {
-  std::uint64_t us = 0;
-  if (::sd_watchdog_enabled(0, &us) <= 0 || us == 0)
+  auto number_of = [](const char* name) -> std::optional<std::uint64_t> {
+    const char* text = std::getenv(name);
+    if (text == nullptr)
+      return std::nullopt;
+    std::uint64_t number = 0;
+    const auto* end = text + std::strlen(text);
+    auto [stopped, error] = std::from_chars(text, end, number);
+    return error == std::errc{} && stopped == end ? std::optional{number}
+                                                  : std::nullopt;
+  };
+  auto us = number_of("WATCHDOG_USEC");
+  // It may be set for the process that started us.
+  const auto for_us =
+    std::getenv("WATCHDOG_PID") == nullptr
+    || number_of("WATCHDOG_PID") == static_cast<std::uint64_t>(::getpid());
+  constexpr auto us_max = std::uint64_t{INT64_MAX} / 1'000; // as nanoseconds
+  if (!us || *us == 0 || *us > us_max || !for_us)
     return std::nullopt;
-  return std::chrono::microseconds{us};
+  return std::chrono::microseconds{static_cast<std::int64_t>(*us)};
 }
 
 } // namespace bpf2graphite

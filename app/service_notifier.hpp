@@ -46,7 +46,8 @@ private:
   std::string status_; // told last
 };
 
-/// How long systemd waits for a ping (WATCHDOG_USEC); none: it does not.
+/// How long systemd waits for a ping (WATCHDOG_USEC, of the process that
+/// WATCHDOG_PID names if it is set; sd_watchdog_enabled(3)); none: it does not.
 std::optional<std::chrono::microseconds> watchdog_limit();
 
 } // namespace bpf2graphite

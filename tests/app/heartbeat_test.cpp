@@ -131,5 +131,30 @@ TEST(Heartbeat, AsksNobodyBeforeItHasStarted) {
   EXPECT_TRUE(one.asked.empty());
 }
 
+TEST(WatchdogLimit, IsWhatSystemdSetForThisProcess) {
+  auto with = [](const char* us, const char* pid) {
+    ::unsetenv("WATCHDOG_USEC");
+    ::unsetenv("WATCHDOG_PID");
+    if (us != nullptr)
+      ::setenv("WATCHDOG_USEC", us, 1);
+    if (pid != nullptr)
+      ::setenv("WATCHDOG_PID", pid, 1);
+    auto limit = watchdog_limit();
+    ::unsetenv("WATCHDOG_USEC");
+    ::unsetenv("WATCHDOG_PID");
+    return limit;
+  };
+  const auto us = std::chrono::microseconds{30'000'000};
+  const auto self = std::to_string(::getpid());
+  EXPECT_EQ(with("30000000", nullptr), us);
+  EXPECT_EQ(with("30000000", self.c_str()), us);
+  EXPECT_FALSE(with("30000000", "1")) << "meant for another one";
+  EXPECT_FALSE(with("30000000", "me"));
+  EXPECT_FALSE(with(nullptr, self.c_str()));
+  for (const char* none : {"0", "", "-1", "30s", "18446744073709551615",
+                           "99999999999999999999999"})
+    EXPECT_FALSE(with(none, nullptr)) << none;
+}
+
 } // namespace
 } // namespace bpf2graphite
