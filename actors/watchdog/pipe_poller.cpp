@@ -61,6 +61,7 @@ void pipe_poller::remove(int fd) {
   if (found == nullptr)
     return;
   take_out(fd, *found);
+  roomy_ -= found->roomy;
   *found = {};
   if (--watched_ == 0) {
     disarm();
@@ -118,19 +119,32 @@ pipe_poller::turn pipe_poller::read_once(int fd) {
     return turn::over;
   }
   auto size = static_cast<std::size_t>(got);
-  note_read(*found, size);
+  note_read(fd, *found, size);
   sink->take({scratch_->data(), size});
   return size == wanted ? turn::more : turn::some;
 }
 
-void pipe_poller::note_read(entry& pipe, std::size_t size) {
+void pipe_poller::note_read(int fd, entry& pipe, std::size_t size) {
   if (std::exchange(pipe.read_in, pause_) != pause_)
     pipe.read = 0;
   pipe.read += size;
-  if (pipe.read < fullest_)
+  if (pace_.hurried() && read_pace::urgent(pipe.read, pipe.capacity))
+    make_room(fd, pipe);
+  if (pipe.read * fullest_capacity_ < fullest_ * pipe.capacity)
     return;
   fullest_ = pipe.read;
   fullest_capacity_ = pipe.capacity;
+}
+
+void pipe_poller::make_room(int fd, entry& pipe) {
+  if (pipe.roomy || roomy_ == roomy_pipes_max)
+    return;
+  auto size = ::fcntl(fd, F_SETPIPE_SZ, static_cast<int>(roomy_bytes));
+  if (size <= 0)
+    return; // as it is, then: we sleep more often
+  pipe.capacity = static_cast<std::size_t>(size);
+  pipe.roomy = true;
+  ++roomy_;
 }
 
 bool pipe_poller::put_in_set(int fd, entry& pipe) {

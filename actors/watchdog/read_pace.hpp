@@ -27,6 +27,11 @@ public:
     return delay_;
   }
 
+  /// It waits as short as it ever does.
+  bool hurried() const {
+    return delay_ <= std::min(delay_min, longest_);
+  }
+
   /// That much (bytes) is in a pipe that holds `capacity`: do not wait.
   static bool urgent(std::size_t bytes, std::size_t capacity) {
     return bytes > capacity / 2;

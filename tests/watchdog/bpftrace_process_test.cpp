@@ -741,6 +741,78 @@ TEST(PipePoller, WakesUpSeldomForSmallWrites) {
             seconds * 8 + 6);
 }
 
+TEST(PipePoller, MakesRoomInPipesThatGoOnFilling) {
+  io_thread thread{250ms, 4};
+  struct greedy final : pipe_sink {
+    std::size_t room() override {
+      return SIZE_MAX;
+    }
+    bool left_alone() override {
+      return false;
+    }
+    void take(std::string_view) override {}
+    void ended() override {}
+  } sink;
+  auto& pipes = thread.host().pipes;
+  const auto size_of = [](int fd) {
+    return static_cast<std::size_t>(::fcntl(fd, F_GETPIPE_SZ));
+  };
+  struct both_ends {
+    std::array<int, 2> fd{};
+    both_ends() {
+      EXPECT_EQ(::pipe2(fd.data(), O_CLOEXEC | O_NONBLOCK), 0);
+    }
+    ~both_ends() {
+      ::close(fd[0]);
+      ::close(fd[1]);
+    }
+  };
+  constexpr auto many = pipe_poller::roomy_pipes_max + 2;
+  std::array<both_ends, many> floods;
+  both_ends calm;
+  const auto before = size_of(calm.fd[0]);
+  ASSERT_LT(before, pipe_poller::roomy_bytes);
+  for (auto& flood : floods)
+    ASSERT_EQ(pipes.add(flood.fd[0], sink), 0);
+  ASSERT_EQ(pipes.add(calm.fd[0], sink), 0);
+  // Each is filled again as soon as it was read.
+  const std::string bytes(1 << 20, 'x');
+  const auto fill = [&] {
+    for (auto& flood : floods)
+      (void)!::write(flood.fd[1], bytes.data(), bytes.size());
+    (void)!::write(calm.fd[1], "x", 1);
+  };
+  const auto roomy = [&] {
+    return static_cast<std::size_t>(
+      std::count_if(floods.begin(), floods.end(), [&](const auto& flood) {
+        return size_of(flood.fd[0]) == pipe_poller::roomy_bytes;
+      }));
+  };
+  fill();
+  thread.io().poll();
+  EXPECT_EQ(roomy(), 0u) << "a burst is none";
+  const auto run_until = [&](auto what) {
+    for (int i = 0; i < 20'000 && !what(); ++i) {
+      fill();
+      thread.io().run_for(1ms);
+    }
+    return what();
+  };
+  ASSERT_TRUE(run_until([&] { return roomy() == many - 2; }));
+  run_until([i = 0]() mutable { return ++i == 100; });
+  EXPECT_EQ(roomy(), many - 2) << "and no more";
+  EXPECT_EQ(size_of(calm.fd[0]), before);
+  // One that goes leaves its place to another.
+  auto gone = std::find_if(floods.begin(), floods.end(), [&](auto& flood) {
+    return size_of(flood.fd[0]) == pipe_poller::roomy_bytes;
+  });
+  pipes.remove(gone->fd[0]);
+  EXPECT_TRUE(run_until([&] { return roomy() == many - 1; }));
+  for (auto& flood : floods)
+    pipes.remove(flood.fd[0]);
+  pipes.remove(calm.fd[0]);
+}
+
 TEST(PipePoller, SeesTheEndBehindWhatItDrains) {
   io_thread thread{250ms, 4};
   struct ending final : pipe_sink {

@@ -20,9 +20,11 @@ TEST(ReadPace, HurriesWhenAPipeFillsAndCalmsDownAgain) {
   read_pace pace{250ms};
   pace.drained(capacity / 2 + 1, capacity);
   EXPECT_EQ(pace.delay(), 31250us);
+  EXPECT_FALSE(pace.hurried());
   for (int i = 0; i < 3; ++i)
     pace.drained(capacity, capacity);
   EXPECT_EQ(pace.delay(), read_pace::delay_min);
+  EXPECT_TRUE(pace.hurried());
   pace.drained(capacity / 3, capacity);
   EXPECT_EQ(pace.delay(), read_pace::delay_min) << "just right";
   int rounds = 0;
