@@ -49,11 +49,32 @@ void give_up(histogram_parser_environment& env, const lines_event& event) {
     env.give_back(lines->credit);
 }
 
+constexpr std::uint64_t at_start = 0;
+constexpr std::uint64_t at_pause = 1;
+
+/// One delayed message at a time, however much comes: each has a timer to be
+/// set and an actor to be woken, and a flood of them cost a tenth of all.
 void ask_for_pause(self_ptr self, histogram_parser_environment& env) {
   if (!env.decoder.waiting())
     return;
-  self->delayed_send(self, env.decoder.pause_after(), pause_atom_v,
-                     ++self->state.pause_generation);
+  auto& state = self->state;
+  state.pause_at = self->clock().now() + env.decoder.pause_after();
+  if (!std::exchange(state.pause_asked, true))
+    self->delayed_send(self, env.decoder.pause_after(), pause_atom_v, at_pause);
+}
+
+/// The delayed message is there: it was a pause, or some of it is left.
+void look_for_pause(self_ptr self, histogram_parser_environment& env,
+                    const normalizer_actor& next) {
+  auto& state = self->state;
+  state.pause_asked = false;
+  if (!env.decoder.waiting())
+    return;
+  const auto left = state.pause_at - self->clock().now();
+  if (left <= left.zero())
+    return pass_on(env, next, env.decoder.pause(env.now()));
+  state.pause_asked = true;
+  self->delayed_send(self, left, pause_atom_v, at_pause);
 }
 
 } // namespace
@@ -77,19 +98,17 @@ histogram_parser(self_ptr self, histogram_parser_environment& env,
           [&env, work, drop](const caf::error&) { env.in.resume(work, drop); });
   // What a predecessor left comes first; in a message, so that an exception
   // ends the actor and not its start.
-  self->send(self, pause_atom_v, std::uint64_t{0});
+  self->send(self, pause_atom_v, at_start);
   return {
     [self, &env, work, drop](const numbered<lines_event>& message) {
       env.in.deliver(message.number, work, drop);
       ask_for_pause(self, env);
     },
-    [self, &env, next, work, drop](pause_atom, std::uint64_t generation) {
-      if (generation == 0)
-        env.in.resume(work, drop);
-      else if (generation == self->state.pause_generation)
-        pass_on(env, next, env.decoder.pause(env.now()));
-      if (generation == 0)
-        ask_for_pause(self, env);
+    [self, &env, next, work, drop](pause_atom, std::uint64_t what) {
+      if (what == at_pause)
+        return look_for_pause(self, env, next);
+      env.in.resume(work, drop);
+      ask_for_pause(self, env);
     },
   };
 }

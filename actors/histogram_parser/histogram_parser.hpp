@@ -36,8 +36,13 @@ struct histogram_parser_environment {
 
 struct histogram_parser_state {
   static inline const char* name = "histogram_parser";
-  /// Of the pause that was asked for last; older ones are stale.
-  std::uint64_t pause_generation = 0;
+  // Or it is an aggregate, which C++20 lets CAF make of a pointer to the actor:
+  // its first member would be true.
+  histogram_parser_state() = default;
+
+  bool pause_asked = false; // a delayed message is under way
+  /// When it is a pause, if nothing more comes.
+  caf::actor_clock::time_point pause_at;
 };
 
 histogram_parser_actor::behavior_type histogram_parser(

@@ -128,7 +128,7 @@ void pipe_poller::note_read(int fd, entry& pipe, std::size_t size) {
   if (std::exchange(pipe.read_in, pause_) != pause_)
     pipe.read = 0;
   pipe.read += size;
-  if (pace_.hurried() && read_pace::urgent(pipe.read, pipe.capacity))
+  if (pace_.hurried() && !read_pace::calm(pipe.read, pipe.capacity))
     make_room(fd, pipe);
   if (pipe.read * fullest_capacity_ < fullest_ * pipe.capacity)
     return;
@@ -137,11 +137,13 @@ void pipe_poller::note_read(int fd, entry& pipe, std::size_t size) {
 }
 
 void pipe_poller::make_room(int fd, entry& pipe) {
-  if (pipe.roomy || roomy_ == roomy_pipes_max)
+  if (pipe.roomy || pipe.refused || roomy_ == roomy_pipes_max)
     return;
   auto size = ::fcntl(fd, F_SETPIPE_SZ, static_cast<int>(roomy_bytes));
-  if (size <= 0)
-    return; // as it is, then: we sleep more often
+  if (size <= 0) {
+    pipe.refused = true; // we sleep more often, then
+    return;
+  }
   pipe.capacity = static_cast<std::size_t>(size);
   pipe.roomy = true;
   ++roomy_;

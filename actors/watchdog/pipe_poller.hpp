@@ -56,10 +56,10 @@ public:
   /// slot: with 64 KiB a row of a keyed histogram costs half as much again.
   static constexpr std::size_t turn_bytes_max = 16 << 10;
 
-  /// A pipe that goes on filling within the shortest pause becomes so large,
-  /// where the kernel lets us (pipe(7): pipe-user-pages-soft): bpftrace waits
-  /// less, and we sleep a fourth as often. Its pages are taken only while they
-  /// hold something. Not more than so many: 4 MiB in all.
+  /// A pipe that fills too fast for more than the shortest pause becomes so
+  /// large, where the kernel lets us (pipe(7): pipe-user-pages-soft): bpftrace
+  /// waits less, and we sleep a fourth as often. Its pages are taken only while
+  /// they hold something. Not more than so many: 4 MiB in all.
   static constexpr std::size_t roomy_bytes = 256 << 10;
   static constexpr std::size_t roomy_pipes_max = 16;
 
@@ -98,6 +98,7 @@ private:
     std::uint64_t drained = 0; // the pause in which a read came back short
     bool in_set = false;       // false: left alone
     bool roomy = false;        // made larger
+    bool refused = false;      // ... not by this kernel, for this user
   };
   enum class turn {
     more,  // all that was asked for

@@ -37,11 +37,16 @@ public:
     return bytes > capacity / 2;
   }
 
+  /// So little that waiting longer would do.
+  static bool calm(std::size_t bytes, std::size_t capacity) {
+    return bytes < capacity / 4;
+  }
+
   /// All was read; `fullest` is the most that came out of one pipe.
   void drained(std::size_t fullest, std::size_t capacity) {
     if (urgent(fullest, capacity))
       delay_ = std::min(std::max(delay_ / 8, delay_min), longest_);
-    else if (fullest < capacity / 4)
+    else if (calm(fullest, capacity))
       delay_ = std::min(std::max(delay_ * 2, delay_min), longest_);
   }
 

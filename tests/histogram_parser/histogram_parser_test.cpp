@@ -166,5 +166,35 @@ TEST_F(HistogramParserActor, APauseEndsAPrintThatHasNoEnd) {
   drain();
 }
 
+TEST_F(HistogramParserActor, AsksForOnePauseHoweverMuchComes) {
+  decoder = output_decoder{options(output_format::text), ledger};
+  auto parser = start();
+  const auto timers = [&] {
+    return sched.clock().schedule().size();
+  };
+  const auto half = decoder.pause_after() / 2;
+  EXPECT_EQ(timers(), 0U);
+  say(parser, lines("Attaching 1 probe...\n@x[a]: 1\n"));
+  for (int i = 0; i < 100; ++i)
+    say(parser, lines("@x[b" + std::to_string(i) + "]: 2\n"));
+  EXPECT_EQ(timers(), 1U);
+  advance(half);
+  say(parser, lines("@x[c]: 3\n"));
+  advance(half);
+  EXPECT_EQ(snapshots_seen(), 0U) << "something came since";
+  EXPECT_EQ(timers(), 1U);
+  advance(half);
+  EXPECT_EQ(snapshots_seen(), 1U);
+  EXPECT_EQ(timers(), 0U);
+  // One that ends before its pause asks for nothing more.
+  say(parser, lines("@x[a]: 1\n"));
+  say(parser, output_rest{"", wall_time_from_ms(2000)});
+  EXPECT_EQ(snapshots_seen(), 2U);
+  advance(2 * half);
+  EXPECT_EQ(timers(), 0U);
+  caf::anon_send_exit(parser, caf::exit_reason::user_shutdown);
+  drain();
+}
+
 } // namespace
 } // namespace bpf2graphite

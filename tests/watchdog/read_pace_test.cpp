@@ -35,6 +35,11 @@ TEST(ReadPace, HurriesWhenAPipeFillsAndCalmsDownAgain) {
   EXPECT_EQ(pace.delay(), 250ms);
 }
 
+TEST(ReadPace, CallsLittleWhatLeavesTimeForALongerPause) {
+  EXPECT_TRUE(read_pace::calm(capacity / 4 - 1, capacity));
+  EXPECT_FALSE(read_pace::calm(capacity / 4, capacity));
+}
+
 TEST(ReadPace, NeverWaitsLongerThanItIsTold) {
   for (auto longest : {0ms, 1ms, 2ms}) {
     read_pace pace{longest};
