@@ -182,10 +182,12 @@ status_report measured(status_report report, wall_time began) {
   return report;
 }
 
-std::string made_document(status_document which, const topology& tree,
+std::string made_document(status_document which, topology& tree,
                           const status_page& page, wall_time began) {
   if (which == status_document::readiness)
     return readiness_of(tree.report(false)).text;
+  if (which != status_document::metrics)
+    tree.looked_at();
   auto report = measured(tree.report(which == status_document::history), began);
   report.page = page.report();
   switch (which) {

@@ -117,7 +117,7 @@ public:
   bool left_alone() override {
     return true;
   }
-  void take(std::string_view bytes) override;
+  void take(std::string_view bytes, arrivals) override;
   void ended() override;
 
 private:
@@ -314,7 +314,7 @@ private:
   bool trouble_ = false;
 };
 
-void pipe_end::take(std::string_view bytes) {
+void pipe_end::take(std::string_view bytes, arrivals) {
   if (is_output_)
     to_.take_output(bytes);
   else

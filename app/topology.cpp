@@ -28,6 +28,15 @@ using namespace supervision;
 /// believed: the clock was wrong when it was written.
 constexpr auto slot_ahead_max = 60s;
 
+using steady_time = std::chrono::steady_clock::time_point;
+
+/// What was left in pipes is read so long before the tick of a batch: that is
+/// the grace which a slot gives its last print.
+constexpr auto held_before_tick = 1s;
+
+/// Whoever has looked may look again: `top` and the page do each few seconds.
+constexpr auto looks_again_within = 30s;
+
 std::chrono::milliseconds since_boot() {
   timespec at{};
   ::clock_gettime(CLOCK_BOOTTIME, &at);
@@ -486,7 +495,22 @@ topology::topology(topology_environment env)
                                              return times_;
                                            },
                                          .since_boot = since_boot,
-                                         .spool = env_.spool});
+                                         .spool = env_.spool,
+                                         .next_tick =
+                                           [this](steady_time next) {
+                                             next_tick_ =
+                                               next.time_since_epoch().count();
+                                           }});
+  // All that came before has its way through the stages before the tick.
+  processes_.pipes.hold_with(
+    [this] {
+      const steady_time tick{steady_time::duration{next_tick_.load()}};
+      return tick == steady_time::min()
+                 || std::chrono::steady_clock::now() < looked_at_until_
+               ? steady_time::min()
+               : tick - held_before_tick;
+    },
+    wall_clock_now);
   if (env_.spool != nullptr)
     read_spool();
   for (const auto& trace : settings.traces)
@@ -513,7 +537,13 @@ topology::queues_of(const config& settings) const {
 }
 
 topology::~topology() {
+  processes_.pipes.hold_with({}, {});
   caf::anon_send_exit(pinger_, caf::exit_reason::kill);
+}
+
+void topology::looked_at() {
+  looked_at_until_ = std::chrono::steady_clock::now() + looks_again_within;
+  processes_.pipes.read_held();
 }
 
 /// What the daemon before us could not deliver comes first.

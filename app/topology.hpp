@@ -116,6 +116,10 @@ public:
   /// (version, times, costs) is left to the caller.
   status_report report(bool history) const;
 
+  /// Somebody looks at the reports, now and perhaps again: for a while nothing
+  /// that bpftrace prints is left in its pipe. io thread.
+  void looked_at();
+
   /// The last slots of one trace's histograms; none when there is no such
   /// trace. io thread.
   std::optional<std::vector<map_history>>
@@ -186,6 +190,11 @@ private:
   std::vector<std::unique_ptr<destination_unit>> destinations_;
   std::unique_ptr<batch_queue> queue_;
   std::unique_ptr<batcher_environment> batcher_;
+  /// Of the batcher's clock, its steady time; the batcher sets it.
+  std::atomic<std::chrono::steady_clock::rep> next_tick_{
+    std::chrono::steady_clock::time_point::min().time_since_epoch().count()};
+  /// Up to then somebody looks; io thread.
+  std::chrono::steady_clock::time_point looked_at_until_{};
   caf::actor root_;
   caf::actor pinger_;
   std::function<void()> answered_; // to the ping under way; io thread

@@ -20,10 +20,32 @@ struct output_opened {
   wall_time at{};
 };
 
+/// When bytes of a chunk came that were left in their pipe for a while: those
+/// before `end`, down to the `end` before.
+struct earlier_bytes {
+  std::size_t end = 0;
+  wall_time at{};
+};
+
+/// By rising `end`. What lies behind the last one came when the chunk was read.
+using arrivals = std::vector<earlier_bytes>;
+
+/// When the byte before `end` of a chunk came that was read at `latest`.
+/// `earlier` may be null.
+inline wall_time arrival_of(const arrivals* earlier, std::size_t end,
+                            wall_time latest) {
+  if (earlier != nullptr)
+    for (const auto& mark : *earlier)
+      if (end <= mark.end)
+        return mark.at;
+  return latest;
+}
+
 /// Bytes as they were read from the pipe, cut anywhere.
 struct output_bytes {
   std::shared_ptr<const std::string> bytes;
   wall_time arrival{};
+  std::shared_ptr<const arrivals> earlier{}; // null: all came at `arrival`
 };
 
 /// The pipe has ended; nothing of this life comes any more.
@@ -43,6 +65,8 @@ struct output_lines {
   std::size_t size = 0;
   wall_time arrival{};
   std::size_t credit = 0; // bytes of the pipe that this message answers for
+  /// Of `buffer`. Null: all lines came at `arrival`.
+  std::shared_ptr<const arrivals> earlier{};
 };
 
 /// The end of the output and what stood after the last line end.

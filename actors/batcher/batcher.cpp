@@ -162,6 +162,12 @@ struct work {
 
   void schedule(std::chrono::milliseconds after) const {
     self->delayed_send(self, after, caf::tick_atom_v, ++state().schedule);
+    announce(self->clock().now() + after);
+  }
+
+  void announce(std::chrono::steady_clock::time_point next) const {
+    if (env.next_tick)
+      env.next_tick(next);
   }
 
   void watch_clock() const {
@@ -176,8 +182,10 @@ struct work {
     end_round(); // one that is open still has had its time
     begin_round();
     state().ticking = !state().joined.empty() || env.queue.has_open_points();
-    if (!state().ticking)
+    if (!state().ticking) {
       ++state().schedule; // none that is on its way counts
+      announce(std::chrono::steady_clock::time_point::min());
+    }
     auto [interval, offset] = times();
     if (state().ticking)
       schedule(time_after_tick(env.now(), interval, offset));

@@ -16,6 +16,7 @@
 #include "messages/log.hpp"
 #include "messages/protocols.hpp"
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <unordered_map>
@@ -51,6 +52,8 @@ struct batcher_environment {
   /// file that its restored batches came from.
   std::function<std::string(std::size_t)> destination_name{};
   std::vector<std::string> spool_files{};
+  /// Told when the next tick will be; time_point::min(): there is none.
+  std::function<void(std::chrono::steady_clock::time_point)> next_tick{};
 };
 
 struct batcher_state {

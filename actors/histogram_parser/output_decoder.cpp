@@ -83,6 +83,32 @@ void output_decoder::collect(parsed& out, std::size_t credit, result& into) {
   into.events.emplace_back(snapshots{std::move(out.snapshots), credit});
 }
 
+/// Each line with the time at which its end came. `joined` ends where the lines
+/// of the buffer begin.
+void output_decoder::feed(const output_lines& lines, parsed& out) {
+  const auto* earlier = lines.earlier.get();
+  last_arrival_ = lines.arrival;
+  if (!lines.joined.empty())
+    parser_->feed(lines.joined,
+                  arrival_of(earlier, lines.offset, lines.arrival), out);
+  if (lines.size == 0)
+    return;
+  auto text =
+    std::string_view{*lines.buffer}.substr(0, lines.offset + lines.size);
+  auto from = lines.offset;
+  if (earlier != nullptr)
+    for (const auto& mark : *earlier) {
+      // A line that was cut by the mark came later.
+      auto whole = text.substr(0, mark.end).rfind('\n') + 1; // npos: 0
+      if (whole <= from)
+        continue;
+      parser_->feed(text.substr(from, whole - from), mark.at, out);
+      from = whole;
+    }
+  if (from < text.size())
+    parser_->feed(text.substr(from), lines.arrival, out);
+}
+
 output_decoder::result output_decoder::take(const lines_event& event) {
   result into;
   busy_ = true;
@@ -96,13 +122,7 @@ output_decoder::result output_decoder::take(const lines_event& event) {
   } else if (const auto* lines = std::get_if<output_lines>(&event)) {
     parsed out;
     out.keep_printed = keep_printed_;
-    last_arrival_ = lines->arrival;
-    if (!lines->joined.empty())
-      parser_->feed(lines->joined, lines->arrival, out);
-    if (lines->size > 0)
-      parser_->feed(
-        std::string_view{*lines->buffer}.substr(lines->offset, lines->size),
-        lines->arrival, out);
+    feed(*lines, out);
     collect(out, lines->credit, into);
   } else if (const auto* rest = std::get_if<output_rest>(&event)) {
     parsed out;

@@ -53,6 +53,7 @@ public:
 
 private:
   void make_parser();
+  void feed(const output_lines& lines, parsed& out);
   void collect(parsed& out, std::size_t credit, result& into);
 
   parser_options options_;

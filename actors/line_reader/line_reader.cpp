@@ -46,11 +46,14 @@ events apply(line_reader_environment& env, const output_bytes& event) {
     auto& lines = add();
     lines.joined = splitter.take_joined();
     lines.credit = size;
+    lines.arrival = arrival_of(event.earlier.get(), paid, event.arrival);
   }
   for (auto region : split.regions) {
     auto fresh = messages.empty() || messages.back().buffer != nullptr;
     auto& lines = fresh ? add() : messages.back();
     lines.buffer = event.bytes;
+    lines.earlier = event.earlier;
+    lines.arrival = event.arrival;
     lines.offset =
       static_cast<std::size_t>(region.data() - event.bytes->data());
     lines.size = region.size();

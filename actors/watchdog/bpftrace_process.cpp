@@ -18,6 +18,10 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+/// After its probes are attached, all is read as it comes for so long: who
+/// starts a trace and looks at `status` wants to see its first prints.
+constexpr std::chrono::seconds hold_after{10};
+
 } // namespace
 
 class bpftrace_process::impl : public std::enable_shared_from_this<impl>,
@@ -53,6 +57,7 @@ public:
       return;
     }
     life_ = life;
+    may_hold_ = command.hold_output;
     budget_bytes_ = budget;
     budget_.emplace(budget, clock::now());
     if (host_.shares == nullptr || !command.share)
@@ -67,12 +72,17 @@ public:
       host_.shares->signal(*this, number);
     else
       run_->signal(number);
+    // Its last words are waited for.
+    hold_output(false);
+    may_hold_ = false;
   }
 
   void attached() {
     if (sharing_)
       return host_.shares->attached(*this);
     run_->attached();
+    if (running_)
+      hold_from_ = clock::now() + hold_after;
   }
 
   void resume() {
@@ -130,10 +140,12 @@ private:
     return output_.credit.stop_reading();
   }
 
-  void output_came(std::string_view bytes) override {
-    touch();
+  void output_came(std::string_view bytes, arrivals earlier) override {
+    const auto now = touch();
     budget_->take(bytes.size());
-    take(bytes);
+    take(bytes, std::move(earlier));
+    if (may_hold_ && !holding_ && now >= hold_from_)
+      hold_output(true);
   }
 
   void error_line(const std::string& line) override {
@@ -203,10 +215,17 @@ private:
     run_->start(std::exchange(command_, {}));
   }
 
+  void hold_output(bool allowed) {
+    holding_ = allowed;
+    run_->hold_output(allowed);
+  }
+
   // -- both
 
   void opened(int pid, const std::string& version) {
     running_ = true;
+    holding_ = false;
+    hold_from_ = clock::time_point::max();
     flooding_said_ = false;
     touch();
     output_.ledger.starts.fetch_add(1, std::memory_order_relaxed);
@@ -216,10 +235,13 @@ private:
     caf::anon_send(watchdog_, started_);
   }
 
-  void take(std::string_view bytes) {
+  void take(std::string_view bytes, arrivals earlier = {}) {
     output_.credit.take(bytes.size());
     output_.ledger.bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
-    send(output_bytes{std::make_shared<const std::string>(bytes), host_.now()});
+    send(output_bytes{
+      std::make_shared<const std::string>(bytes), host_.now(),
+      earlier.empty() ? nullptr
+                      : std::make_shared<const arrivals>(std::move(earlier))});
   }
 
   void over(process_exited end) {
@@ -234,8 +256,10 @@ private:
     caf::anon_send(reader_, output_.out.put(std::move(event)));
   }
 
-  void touch() {
-    last_output_.store(clock::now().time_since_epoch().count());
+  clock::time_point touch() {
+    const auto now = clock::now();
+    last_output_.store(now.time_since_epoch().count());
+    return now;
   }
 
   process_host host_;
@@ -253,6 +277,9 @@ private:
   std::optional<process_exited> last_exit_;
   std::optional<output_budget> budget_;
   bool flooding_said_ = false;
+  bool may_hold_ = false;
+  bool holding_ = false;
+  clock::time_point hold_from_ = clock::time_point::max();
   std::atomic<clock::rep> last_output_;
   std::atomic<double> jitter_{no_jitter};
 };

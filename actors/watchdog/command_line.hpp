@@ -44,6 +44,9 @@ struct process_command {
   /// What standard input holds; none: /dev/null.
   std::optional<std::string> input;
   std::optional<share_wish> share{};
+  /// Nobody waits for each of its prints: they may stay in the pipe for a while
+  /// (see pipe_poller).
+  bool hold_output = false;
 };
 
 struct script_source {

@@ -48,6 +48,11 @@ void process_run::leave_gate() {
     host_.turns.leave(*ticket);
 }
 
+void process_run::hold_output(bool allowed) {
+  if (child_.out)
+    host_.pipes.hold(child_.out.get(), allowed);
+}
+
 void process_run::resume() {
   if (child_.out)
     host_.pipes.resume(child_.out.get());

@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace bpf2graphite {
 
@@ -51,7 +52,7 @@ public:
   /// There was no room, and reading stops. True: there is room after all.
   virtual bool output_left_alone() = 0;
 
-  virtual void output_came(std::string_view bytes) = 0;
+  virtual void output_came(std::string_view bytes, arrivals earlier) = 0;
 
   /// Something came on standard error; a line of it that is worth telling.
   virtual void error_came() = 0;
@@ -80,6 +81,9 @@ public:
 
   /// Its probes are in place: another process may start.
   void attached();
+
+  /// Whether its output may stay in its pipe until the next batch.
+  void hold_output(bool allowed);
 
   /// There is room again.
   void resume();
@@ -111,9 +115,9 @@ private:
     bool left_alone() override {
       return owner_.listener_.output_left_alone();
     }
-    void take(std::string_view bytes) override {
+    void take(std::string_view bytes, arrivals earlier) override {
       owner_.written_ += bytes.size();
-      owner_.listener_.output_came(bytes);
+      owner_.listener_.output_came(bytes, std::move(earlier));
     }
     void ended() override {
       owner_.close_out();
@@ -133,7 +137,7 @@ private:
     bool left_alone() override {
       return false;
     }
-    void take(std::string_view bytes) override {
+    void take(std::string_view bytes, arrivals) override {
       owner_.err_bytes(bytes);
     }
     void ended() override {

@@ -42,7 +42,7 @@ public:
   bool left_alone() override {
     return false;
   }
-  void take(std::string_view bytes) override {
+  void take(std::string_view bytes, arrivals) override {
     text_.append(bytes.substr(0, answer_bytes_max - text_.size()));
   }
   void ended() override {}

@@ -278,7 +278,7 @@ private:
     return true;
   }
 
-  void output_came(std::string_view bytes) override {
+  void output_came(std::string_view bytes, arrivals) override {
     auto unclaimed = output_->unclaimed();
     output_->take(bytes);
     hand_out();

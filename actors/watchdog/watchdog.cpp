@@ -239,6 +239,8 @@ void start(self_ptr self, watchdog_environment& env) {
   if (!memory.policy.failing())
     show(env, trace_state::starting);
   if (prepared.error.empty()) {
+    // A limit of silence is measured by what is read.
+    prepared.command.hold_output = env.config.expect_output_within.count() == 0;
     env.process.start(memory.life, std::move(prepared.command),
                       env.config.output_budget);
     return;

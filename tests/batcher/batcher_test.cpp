@@ -246,6 +246,20 @@ TEST_F(Batcher, SleepsWhileNobodyHasJoined) {
   EXPECT_TRUE(sched.clock().schedule().empty());
 }
 
+TEST_F(Batcher, SaysWhenItsNextTickIs) {
+  auto next_tick = std::chrono::steady_clock::time_point::max();
+  env.next_tick = [&](std::chrono::steady_clock::time_point at) {
+    next_tick = at;
+  };
+  auto a = join("a");
+  EXPECT_EQ(next_tick, began + 3s);
+  advance(3s);
+  EXPECT_EQ(next_tick, began + 18s);
+  end(a);
+  advance(15s);
+  EXPECT_EQ(next_tick, std::chrono::steady_clock::time_point::min());
+}
+
 TEST_F(Batcher, AsksNobodyWhoHasNothingOpen) {
   leaves = true;
   auto a = join("a");

@@ -120,6 +120,56 @@ TEST_F(LineReaderTest, PassesWholeLinesOnInOrder) {
   EXPECT_EQ(in.size(), 0u);
 }
 
+TEST_F(LineReaderTest, SaysWhenLinesCameThatWereHeld) {
+  spawn();
+  send("be");
+  const auto marks = std::make_shared<const arrivals>(
+    arrivals{{2, wall_time_from_ms(2000)}, {9, wall_time_from_ms(3000)}});
+  const std::string bytes = "gin\nmiddle\nend\n";
+  credit.take(bytes.size());
+  caf::anon_send(reader,
+                 in.put(output_bytes{std::make_shared<const std::string>(bytes),
+                                     wall_time_from_ms(4000), marks}));
+  drain();
+  std::vector<output_lines> all;
+  out.resume(
+    [&](const lines_event& event) {
+      all.push_back(std::get<output_lines>(event));
+      credit.give_back(all.back().credit, [] {});
+    },
+    [](const lines_event&) {});
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].joined, "begin\n");
+  EXPECT_EQ(all[0].earlier, marks);
+  EXPECT_EQ(all[0].offset, 4u);
+  // The end of the joined line came with the second mark.
+  EXPECT_EQ(arrival_of(marks.get(), all[0].offset, all[0].arrival),
+            wall_time_from_ms(3000));
+  EXPECT_EQ(all[0].arrival, wall_time_from_ms(4000));
+}
+
+TEST_F(LineReaderTest, KnowsWhenTheOnlyLineOfAChunkCame) {
+  spawn();
+  send("be");
+  const std::string bytes = "gin\nmid";
+  credit.take(bytes.size());
+  caf::anon_send(
+    reader, in.put(output_bytes{std::make_shared<const std::string>(bytes),
+                                wall_time_from_ms(4000),
+                                std::make_shared<const arrivals>(
+                                  arrivals{{5, wall_time_from_ms(2000)}})}));
+  drain();
+  out.resume(
+    [&](const lines_event& event) {
+      const auto& lines = std::get<output_lines>(event);
+      EXPECT_EQ(lines.joined, "begin\n");
+      EXPECT_EQ(lines.buffer, nullptr);
+      EXPECT_EQ(lines.arrival, wall_time_from_ms(2000));
+      credit.give_back(lines.credit, [] {});
+    },
+    [](const lines_event&) {});
+}
+
 TEST_F(LineReaderTest, HandsOnWhatStoodAfterTheLastLine) {
   spawn();
   send("a\nhalf");

@@ -704,7 +704,7 @@ TEST(PipePoller, WakesUpSeldomForSmallWrites) {
     bool left_alone() override {
       return false;
     }
-    void take(std::string_view text) override {
+    void take(std::string_view text, arrivals) override {
       bytes += text.size();
       ++takes;
     }
@@ -750,7 +750,7 @@ TEST(PipePoller, MakesRoomInPipesThatGoOnFilling) {
     bool left_alone() override {
       return false;
     }
-    void take(std::string_view) override {}
+    void take(std::string_view, arrivals) override {}
     void ended() override {}
   } sink;
   auto& pipes = thread.host().pipes;
@@ -824,7 +824,7 @@ TEST(PipePoller, SeesTheEndBehindWhatItDrains) {
     bool left_alone() override {
       return false;
     }
-    void take(std::string_view text) override {
+    void take(std::string_view text, arrivals) override {
       bytes += text;
     }
     void ended() override {
