@@ -3,44 +3,86 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <array>
+#include <charconv>
 #include <cstring>
+#include <optional>
+#include <string>
 
 namespace bpf2graphite {
+namespace {
 
-process_costs costs_of(int pid) {
-  if (pid <= 0)
-    return {};
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return {};
-  char text[1024];
-  auto n = ::read(fd, text, sizeof text - 1);
-  ::close(fd);
-  if (n <= 0)
-    return {};
-  text[n] = '\0';
+/// The numbers of a line of words with one space between any two. sscanf takes
+/// longer for them than all else takes that is told of a trace.
+class field_reader {
+public:
+  explicit field_reader(std::string_view line) : rest_{line} {}
+
+  void skip(int fields) {
+    for (; fields > 0; --fields)
+      take();
+  }
+
+  /// The next field; none when it is no number.
+  std::optional<std::uint64_t> number() {
+    const auto field = take();
+    std::uint64_t value = 0;
+    const auto [end, error] =
+      std::from_chars(field.data(), field.data() + field.size(), value);
+    if (error != std::errc{} || end != field.data() + field.size())
+      return std::nullopt;
+    return value;
+  }
+
+private:
+  std::string_view take() {
+    const auto end = rest_.find(' ');
+    const auto field = rest_.substr(0, end);
+    rest_.remove_prefix(end == rest_.npos ? rest_.size() : end + 1);
+    return field;
+  }
+
+  std::string_view rest_;
+};
+
+} // namespace
+
+process_costs costs_in(std::string_view stat) {
   // The name stands in brackets and may hold any byte: after the last one.
-  const char* rest = std::strrchr(text, ')');
-  if (rest == nullptr)
+  const auto* bracket =
+    static_cast<const char*>(::memrchr(stat.data(), ')', stat.size()));
+  if (bracket == nullptr)
     return {};
-  unsigned long user = 0;
-  unsigned long system = 0;
-  long pages = 0;
-  // Fields 3 to 13, then 14 utime and 15 stime; 24 is rss.
-  if (std::sscanf(rest + 1,
-                  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d "
-                  "%*d %*d %*d %*d %*d %*u %*u %ld",
-                  &user, &system, &pages)
-      != 3)
+  field_reader fields{
+    stat.substr(static_cast<std::size_t>(bracket - stat.data()))};
+  // Fields 3 to 13 as proc(5) counts them, and what is left of the name.
+  fields.skip(12);
+  const auto user = fields.number();   // 14, utime
+  const auto system = fields.number(); // 15, stime
+  fields.skip(8);
+  const auto pages = fields.number(); // 24, rss
+  if (!user || !system || !pages)
     return {};
   static const auto ticks = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
   static const auto page_kb =
     static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 1024;
-  return {.cpu_ms = (user + system) * 1000 / ticks,
-          .rss_kb = static_cast<std::uint64_t>(pages) * page_kb};
+  return {.cpu_ms = (*user + *system) * 1000 / ticks,
+          .rss_kb = *pages * page_kb};
+}
+
+process_costs costs_of(int pid) {
+  if (pid <= 0)
+    return {};
+  const auto path = "/proc/" + std::to_string(pid) + "/stat";
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return {};
+  std::array<char, 1024> text;
+  const auto n = ::read(fd, text.data(), text.size());
+  ::close(fd);
+  if (n <= 0)
+    return {};
+  return costs_in({text.data(), static_cast<std::size_t>(n)});
 }
 
 } // namespace bpf2graphite
