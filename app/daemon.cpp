@@ -167,16 +167,25 @@ std::function<double()> random_source() {
   };
 }
 
+std::int64_t seconds_of(wall_time at) {
+  return std::chrono::floor<std::chrono::seconds>(at.time_since_epoch())
+    .count();
+}
+
 /// With what the machine knows of us and of each bpftrace.
+own_figures measured(own_figures figures) {
+  figures.now = seconds_of(wall_clock_now());
+  figures.process = costs_of(::getpid());
+  set_costs(figures.traces, costs_of);
+  return figures;
+}
+
+/// Likewise.
 status_report measured(status_report report, wall_time began) {
-  auto seconds = [](wall_time at) {
-    return std::chrono::floor<std::chrono::seconds>(at.time_since_epoch())
-      .count();
-  };
   report.version = BPF2GRAPHITE_VERSION;
   report.pid = ::getpid();
-  report.started = seconds(began);
-  report.now = seconds(wall_clock_now());
+  report.started = seconds_of(began);
+  report.now = seconds_of(wall_clock_now());
   report.process = costs_of(report.pid);
   set_costs(report.traces, costs_of);
   return report;
@@ -391,17 +400,16 @@ int run_daemon(const config& settings, file_access& files, logger& log,
     auto own_naming = settings.defaults.naming;
     if (own_naming.host.empty())
       own_naming.host = host_name();
-    self_report self{
-      {.io = io.io(),
-       .look = [&] { return measured(tree.report(false), began); },
-       .send =
-         [&](std::vector<metric> points) {
-           tree.add_points(std::move(points));
-           beats.awake();
-         },
-       .times = [&] { return tree.times(); },
-       .first_slot = tree.first_slot()},
-      own_metrics{own_naming, settings.own_metrics.name}};
+    self_report self{{.io = io.io(),
+                      .look = [&] { return measured(tree.figures()); },
+                      .send =
+                        [&](std::vector<metric> points) {
+                          tree.add_points(std::move(points));
+                          beats.awake();
+                        },
+                      .times = [&] { return tree.times(); },
+                      .first_slot = tree.first_slot()},
+                     own_metrics{own_naming, settings.own_metrics.name}};
     self_of = &self;
     if (settings.own_metrics.enabled && !mode.slots)
       self.start();

@@ -22,11 +22,13 @@
 #include "app/status_report.hpp"
 #include "messages/metric.hpp"
 
+#include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bpf2graphite {
@@ -42,6 +44,34 @@ bool is_gauge(std::string_view name);
 std::optional<std::int64_t>
 slot_to_tell(std::int64_t now, std::int64_t interval, std::int64_t newest);
 
+/// What is told of one trace.
+struct trace_figures {
+  std::string name;
+  trace_state state = trace_state::starting;
+  int pid = 0;           // 0: no process
+  process_costs process; // as in trace_report
+  std::uint64_t read = 0;
+  std::uint64_t restarts = 0;
+  std::uint64_t lost = 0; // whatever nobody asked to leave out
+  std::uint64_t series = 0;
+
+  void take(const trace_numbers& counts);
+};
+
+/// What is told in all. A status_report would say it, too, and much more: this
+/// is made once in each batch, for every trace.
+struct own_figures {
+  std::int64_t now = 0;
+  process_costs process;
+  std::vector<trace_figures> traces;
+  std::vector<destination_report> destinations;
+  std::vector<named_count> ledger; // as in status_report
+};
+
+/// As for a status_report.
+void set_costs(std::vector<trace_figures>& traces,
+               const std::function<process_costs(int pid)>& costs_of);
+
 class own_metrics {
 public:
   /// `naming`: of the daemon, its host filled in; `name`: the level in the
@@ -51,33 +81,47 @@ public:
   /// The points of one batch, at `slot`. Counters begin at zero with the
   /// daemon; the first call has all since then. Series of traces and
   /// destinations that are gone end.
-  std::vector<metric> points(const status_report& now, std::int64_t slot);
+  std::vector<metric> points(const own_figures& now, std::int64_t slot);
 
 private:
-  void add(std::string_view map, std::string_view key, std::string_view leaf,
-           exact value);
-  void add_gain(std::string_view map, std::string_view key,
-                std::string_view leaf, std::uint64_t total);
-
   struct series {
-    std::string_view leaf; // all are literals
     series_name path;
     std::uint64_t before = 0;
   };
 
-  /// All that is told of one trace, or of one destination.
+  /// A trace, a destination, or (without a name) a part of the daemon: what is
+  /// told of it, always the same figures in the same order.
   struct subject {
+    std::string name;
     std::vector<series> told;
-    std::uint64_t round = 0; // the last one it was told in
   };
 
-  series& series_of(std::string_view map, std::string_view key,
-                    std::string_view leaf);
+  enum class figure_kind { state, gain };
+
+  struct figure {
+    std::string_view leaf;
+    figure_kind kind;
+    std::uint64_t number;
+  };
+
+  static subject& nth(std::vector<subject>& known, std::size_t n,
+                      std::string_view name);
+  void name_all(std::string_view map, subject& of,
+                std::span<const figure> figures) const;
+  void tell(std::string_view map, subject& of, std::span<const figure> figures);
+  void tell_ledger(const std::vector<named_count>& ledger);
+  void tell_states(const std::vector<trace_figures>& traces);
+  void tell_trace(subject& of, const trace_figures& trace);
+  void tell_destination(subject& of, const destination_report& to,
+                        std::int64_t now);
 
   naming_config naming_;
   std::string name_;
-  std::map<std::string, subject> known_; // map, a zero byte, key
-  std::uint64_t round_ = 0;
+  subject ledger_;
+  subject process_;
+  subject states_;
+  std::vector<subject> traces_; // in the order of the last report
+  std::vector<subject> destinations_;
   std::int64_t slot_ = 0;
   std::vector<metric> out_;
 };

@@ -63,7 +63,7 @@ std::vector<metric> self_report::last_points() {
   for (auto& trace : now_is.traces)
     for (auto& before : before_end_)
       if (trace.name == before.name) {
-        trace.state = std::move(before.state);
+        trace.state = before.state;
         trace.process = before.process;
         break;
       }

@@ -18,7 +18,7 @@ class self_report {
 public:
   struct environment {
     boost::asio::io_context& io;
-    std::function<status_report()> look;
+    std::function<own_figures()> look;
     std::function<void(std::vector<metric>)> send;
     std::function<batch_times()> times; // of the batches, as they are now
     /// No slot before it: the daemon before us may have sent that.
@@ -48,7 +48,7 @@ private:
   boost::asio::steady_timer timer_;
   bool running_ = false;
   std::int64_t newest_; // slot that was told
-  std::vector<trace_report> before_end_;
+  std::vector<trace_figures> before_end_;
 };
 
 } // namespace bpf2graphite

@@ -288,7 +288,7 @@ std::vector<series_family> own_families(const naming_config& naming,
 }
 
 std::size_t own_series_count(std::size_t traces, std::size_t destinations) {
-  // As own_metrics makes them of topology::report; a test counts those that a
+  // As own_metrics makes them of topology::figures; a test counts those that a
   // daemon sends.
   constexpr std::size_t ledger_process_and_states = 63;
   constexpr std::size_t of_a_trace = 7;

@@ -5,7 +5,8 @@
 
 #include <boost/json.hpp>
 
-#include <unordered_map>
+#include <algorithm>
+#include <utility>
 
 namespace bpf2graphite {
 namespace {
@@ -64,19 +65,31 @@ json::object destination_json(const destination_report& to,
 
 } // namespace
 
+void set_costs(std::vector<cost_share> traces,
+               const std::function<process_costs(int pid)>& costs_of) {
+  std::sort(traces.begin(), traces.end());
+  for (auto first = traces.begin(); first != traces.end();) {
+    const auto pid = first->first;
+    const auto end = std::find_if(
+      first, traces.end(), [pid](const auto& one) { return one.first != pid; });
+    if (pid > 0) {
+      const auto sharers = static_cast<std::uint64_t>(end - first);
+      const auto whole = costs_of(pid);
+      for (auto one = first; one != end; ++one)
+        *one->second = {.cpu_ms = whole.cpu_ms / sharers,
+                        .rss_kb = whole.rss_kb / sharers};
+    }
+    first = end;
+  }
+}
+
 void set_costs(std::vector<trace_report>& traces,
                const std::function<process_costs(int pid)>& costs_of) {
-  std::unordered_map<int, std::vector<trace_report*>> processes;
+  std::vector<cost_share> all;
+  all.reserve(traces.size());
   for (auto& trace : traces)
-    processes[trace.state.pid].push_back(&trace);
-  for (auto& [pid, sharers] : processes) {
-    if (pid <= 0)
-      continue;
-    const auto whole = costs_of(pid);
-    for (auto* one : sharers)
-      one->process = {.cpu_ms = whole.cpu_ms / sharers.size(),
-                      .rss_kb = whole.rss_kb / sharers.size()};
-  }
+    all.emplace_back(trace.state.pid, &trace.process);
+  set_costs(std::move(all), costs_of);
 }
 
 std::string to_json(const status_report& report, report_readers readers) {

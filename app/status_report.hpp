@@ -3,9 +3,9 @@
 // own metrics, systemd. Made by the topology, written as JSON here.
 
 #include "actors/graphite_connection/destination_status.hpp"
-#include "actors/normalizer/series_view.hpp"
 #include "actors/normalizer/slot_history.hpp"
 #include "actors/watchdog/trace_status.hpp"
+#include "app/book_counts.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -14,9 +14,6 @@
 #include <vector>
 
 namespace bpf2graphite {
-
-/// A number of the books, by the name under which everybody meets it.
-using named_count = std::pair<const char*, std::uint64_t>;
 
 struct process_costs {
   std::uint64_t cpu_ms = 0; // user and system, since its start
@@ -66,10 +63,15 @@ struct status_report {
   page_report page;
 };
 
+/// The process of a trace, or 0, and where to say what it costs.
+using cost_share = std::pair<int, process_costs*>;
+
 /// Sets what each trace's process costs. `costs_of` is asked once for each
 /// process. Traces that share one have equal parts of it, so that the sum over
 /// all traces is what all processes cost; when one of them leaves, the parts of
 /// the others grow.
+void set_costs(std::vector<cost_share> traces,
+               const std::function<process_costs(int pid)>& costs_of);
 void set_costs(std::vector<trace_report>& traces,
                const std::function<process_costs(int pid)>& costs_of);
 

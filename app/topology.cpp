@@ -15,6 +15,7 @@
 #include <ctime>
 #include <mutex>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -893,75 +894,26 @@ void topology::kill_all() {
     unit->process.signal(SIGKILL);
 }
 
-std::vector<named_count> topology::counts_of(const trace_ledger& l,
-                                             const series_state& at) {
-  const auto& c = at.counts;
-  const auto known = c.measured + c.combined + c.unchanged + c.merged + c.folded
-                     + c.dropped() + at.open_values + value(l.crash_values);
-  return {
-    {"read", value(l.values)},
-    {"measured", c.measured},
-    {"combined", c.combined},
-    {"unchanged", c.unchanged},
-    {"merged", c.merged},
-    {"folded", c.folded},
-    {"open", at.open_values},
-    {"dropped_values", c.dropped()},
-    {"dropped_unwanted", c.dropped_unwanted},
-    {"dropped_filtered", c.dropped_filtered},
-    {"dropped_text", c.dropped_text},
-    {"dropped_tseries", c.dropped_tseries},
-    {"dropped_kind", c.dropped_kind},
-    {"dropped_inconsistent", c.dropped_inconsistent},
-    {"dropped_keys", c.dropped_keys},
-    {"dropped_gauge", c.dropped_gauge},
-    {"dropped_budget", c.dropped_budget},
-    {"dropped_collision", c.dropped_collision},
-    {"late", c.late},
-    {"zero_filled", c.zero_filled},
-    {"slots_rewritten", c.slots_rewritten},
-    {"resets", c.resets},
-    {"inconsistent", c.inconsistent},
-    {"crash", value(l.crash_values)},
-    // Between two actors, or of prints since the last flush.
-    {"on_the_way", value(l.values) - std::min(value(l.values), known)},
-    {"crash_messages", value(l.crash_messages)},
-    {"lost_events", value(l.lost_events)},
-    {"helper_errors", value(l.helper_errors)},
-    {"map_full", value(l.map_full)},
-    {"rejected", value(l.rejected)},
-    {"printf_rejected", value(l.printf_rejected)},
-    {"invalid", value(l.invalid)},
-    {"truncated", value(l.truncated)},
-    {"printed", value(l.printed)},
-    {"discarded_lines", value(l.lines_discarded)},
-    {"bytes", value(l.bytes)},
-    {"snapshots", value(l.snapshots)},
-    {"points_made", value(l.points)},
-    {"series", at.alive},
-    {"starts", value(l.starts)},
-    {"restarts", value(l.restarts)},
-    {"actor_restarts", value(l.actor_restarts)},
-  };
+/// Of the traces that a reload took away.
+trace_numbers topology::retired_numbers() const {
+  const series_state series{
+    .counts = retired_series_, .open_values = 0, .alive = 0};
+  return numbers_of(trace_books{retired_, series});
 }
 
-std::vector<named_count> topology::counts_of(const destination_ledger& books) {
-  return {
-    {"points", value(books.points)},
-    {"accepted", value(books.accepted)},
-    {"waiting", value(books.waiting)},
-    {"dropped_buffer", value(books.dropped_buffer)},
-    {"dropped_stop", value(books.dropped_stop)},
-    {"spooled", value(books.spooled)},
-    {"parked", value(books.parked)},
-    {"batches", value(books.batches)},
-    {"from_spool", value(books.from_spool)},
-    {"unseen", value(books.unseen)},
-    {"resent", value(books.resent)},
-    {"resend_dropped", value(books.resend_dropped)},
-    {"connects", value(books.connects)},
-    {"refusals", value(books.refusals)},
-  };
+std::vector<destination_report>
+topology::destination_reports(destination_numbers& sum) const {
+  std::vector<destination_report> out;
+  for (const auto& unit : destinations_) {
+    const auto numbers = numbers_of(unit->books);
+    add_numbers(sum, numbers);
+    out.push_back(
+      {.name = unit->newest().name,
+       .state = unit->status.read(),
+       .counts = named(numbers),
+       .oldest_slot = unit->books.oldest_slot.load(std::memory_order_relaxed)});
+  }
+  return out;
 }
 
 status_report topology::report(bool history) const {
@@ -970,47 +922,50 @@ status_report topology::report(bool history) const {
   out.config_file = in_force_->file;
   out.server_origin = to_text(in_force_->server_origin);
   out.port_origin = to_text(in_force_->port_origin);
-  auto add_up = [&out](const std::vector<named_count>& counts) {
-    for (const auto& [name, number] : counts) {
-      auto known = std::find_if(
-        out.ledger.begin(), out.ledger.end(),
-        [&](const auto& one) { return std::string_view{one.first} == name; });
-      if (known == out.ledger.end())
-        out.ledger.emplace_back(name, number);
-      else
-        known->second += number;
-    }
-  };
+  auto sum = retired_numbers();
   for (const auto& unit : traces_) {
     auto plan = unit->plan.get();
+    const auto numbers =
+      numbers_of(trace_books{unit->ledger, unit->view.read()});
+    add_numbers(sum, numbers);
     trace_report trace{.name = unit->id,
                        .script = plan->script,
                        .state = unit->status.read(),
                        .resolution = plan->series->slots.resolution.count(),
                        .process = {},
-                       .counts = counts_of(unit->ledger, unit->view.read()),
+                       .counts = named(numbers),
                        .history = {}};
     if (history)
       trace.history = unit->history.read();
     if (out.resolution == 0)
       out.resolution = trace.resolution;
-    add_up(trace.counts);
     out.traces.push_back(std::move(trace));
   }
-  // Of the traces that a reload took away.
-  add_up(counts_of(retired_,
-                   {.counts = retired_series_, .open_values = 0, .alive = 0}));
-  add_up({{"refused_lines", value(batcher_books_.refused)},
-          {"crash", value(batcher_books_.crash_points)},
-          {"crash_messages", value(batcher_books_.crash_messages)}});
-  for (const auto& unit : destinations_) {
-    out.destinations.push_back(
-      {.name = unit->newest().name,
-       .state = unit->status.read(),
-       .counts = counts_of(unit->books),
-       .oldest_slot = unit->books.oldest_slot.load(std::memory_order_relaxed)});
-    add_up(out.destinations.back().counts);
+  destination_numbers to_all{};
+  out.destinations = destination_reports(to_all);
+  out.ledger = ledger_of(sum, batcher_books_, to_all);
+  return out;
+}
+
+own_figures topology::figures() const {
+  own_figures out;
+  auto sum = retired_numbers();
+  out.traces.reserve(traces_.size());
+  for (const auto& unit : traces_) {
+    const auto numbers =
+      numbers_of(trace_books{unit->ledger, unit->view.read()});
+    add_numbers(sum, numbers);
+    auto& trace = out.traces.emplace_back();
+    trace.name = unit->id;
+    std::tie(trace.state, trace.pid) =
+      unit->status.read([](const trace_view& view) {
+        return std::pair{view.state, view.pid};
+      });
+    trace.take(numbers);
   }
+  destination_numbers to_all{};
+  out.destinations = destination_reports(to_all);
+  out.ledger = ledger_of(sum, batcher_books_, to_all);
   return out;
 }
 
@@ -1043,7 +998,7 @@ batch_times topology::times() const {
 
 std::string topology::books() const {
   std::string out;
-  for (const auto& [name, number] : report(false).ledger)
+  for (const auto& [name, number] : figures().ledger)
     out += (out.empty() ? "" : " ") + std::string{name} + "="
            + std::to_string(number);
   return out;
@@ -1051,7 +1006,7 @@ std::string topology::books() const {
 
 bool topology::none_runs() const {
   return std::all_of(traces_.begin(), traces_.end(), [](const auto& unit) {
-    auto state = unit->status.read().state;
+    auto state = unit->status.read(&trace_view::state);
     return state == trace_state::failing || state == trace_state::stopped;
   });
 }
@@ -1086,7 +1041,7 @@ std::string topology::status_line() const {
   std::string failing;
   constexpr std::size_t named_max = 5;
   for (const auto& unit : traces_) {
-    auto state = unit->status.read().state;
+    auto state = unit->status.read(&trace_view::state);
     auto n = ++states.at(static_cast<std::size_t>(state));
     if (state == trace_state::failing && n <= named_max + 1)
       failing += (n == 1 ? "" : ", ") + (n <= named_max ? unit->id : "...");

@@ -29,6 +29,7 @@
 #include "actors/watchdog/watchdog.hpp"
 #include "app/config.hpp"
 #include "app/io_thread.hpp"
+#include "app/own_metrics.hpp"
 #include "app/reload_plan.hpp"
 #include "app/status_report.hpp"
 #include "app/trace_plan.hpp"
@@ -119,6 +120,8 @@ public:
   /// Somebody looks at the reports, now and perhaps again: for a while nothing
   /// that bpftrace prints is left in its pipe. io thread.
   void looked_at();
+  /// The part of it that our own metrics tell, times and costs left out, too.
+  own_figures figures() const;
 
   /// The last slots of one trace's histograms; none when there is no such
   /// trace. io thread.
@@ -159,9 +162,9 @@ private:
 
   struct reload_order;
 
-  static std::vector<named_count> counts_of(const trace_ledger& ledger,
-                                            const series_state& series);
-  static std::vector<named_count> counts_of(const destination_ledger& books);
+  trace_numbers retired_numbers() const;
+  std::vector<destination_report>
+  destination_reports(destination_numbers& sum) const;
   supervisor_spec trace_tree(trace_unit& unit, batcher_actor batcher);
   child_spec trace_child(trace_unit& unit, const batcher_actor& batcher);
   supervisor_spec traces_tree(const batcher_actor& batcher);

@@ -1,6 +1,7 @@
 #pragma once
 // A plain value that one thread changes and others read whole.
 
+#include <functional>
 #include <mutex>
 #include <utility>
 
@@ -12,6 +13,13 @@ public:
   Value read() const {
     std::lock_guard guard{mutex_};
     return value_;
+  }
+
+  /// What `look(const Value&)` returns: a part of it.
+  template <class Look>
+  auto read(Look&& look) const {
+    std::lock_guard guard{mutex_};
+    return std::invoke(std::forward<Look>(look), value_);
   }
 
   /// Calls `change(Value&)`.

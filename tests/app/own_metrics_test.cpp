@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <utility>
 
 namespace bpf2graphite {
 namespace {
@@ -22,31 +23,37 @@ values of(const std::vector<metric>& points, std::int64_t slot) {
   return out;
 }
 
-status_report report_of(std::uint64_t read) {
-  status_report report;
-  report.now = 1000;
-  report.ledger = {{"read", read}, {"waiting", 7}};
-  report.process = {.cpu_ms = read, .rss_kb = 9000};
-  trace_report trace;
-  trace.name = "cpu-lat";
-  trace.state.state = trace_state::running;
-  trace.counts = {{"read", read}, {"lost_events", 3}, {"series", 25}};
-  report.traces = {trace};
+trace_figures trace_of(std::string name, std::uint64_t read) {
+  trace_figures trace;
+  trace.name = std::move(name);
+  trace.state = trace_state::running;
+  trace.read = read;
+  trace.lost = 3;
+  trace.series = 25;
+  return trace;
+}
+
+own_figures figures_of(std::uint64_t read) {
+  own_figures figures;
+  figures.now = 1000;
+  figures.ledger = {{"read", read}, {"waiting", 7}};
+  figures.process = {.cpu_ms = read, .rss_kb = 9000};
+  figures.traces = {trace_of("cpu-lat", read)};
   destination_report to;
   to.name = "localhost:2003";
   to.counts = {{"accepted", read}, {"waiting", 7}};
   to.oldest_slot = 970;
   to.state.state = destination_state::frozen;
   to.state.acceptance_ms = 41;
-  report.destinations = {to};
-  return report;
+  figures.destinations = {to};
+  return figures;
 }
 
 TEST(OwnMetrics, CountersAreWhatTheyGainedAndStatesAsTheyAre) {
   naming_config naming;
   naming.host = "web1.example.org";
   own_metrics own{naming, "bpf2graphite"};
-  auto first = of(own.points(report_of(100), 15), 15);
+  auto first = of(own.points(figures_of(100), 15), 15);
   const std::string base = "bpf.web1_example_org.bpf2graphite.";
   EXPECT_EQ(100, first.at(base + "ledger.read"));
   EXPECT_EQ(7, first.at(base + "ledger.waiting"));
@@ -59,7 +66,7 @@ TEST(OwnMetrics, CountersAreWhatTheyGainedAndStatesAsTheyAre) {
   EXPECT_EQ(0, first.at(base + "destinations.localhost_2003.up"));
   EXPECT_EQ(1, first.at(base + "states.running"));
   EXPECT_EQ(0, first.at(base + "states.failing"));
-  auto second = of(own.points(report_of(130), 30), 30);
+  auto second = of(own.points(figures_of(130), 30), 30);
   EXPECT_EQ(30, second.at(base + "ledger.read"));
   EXPECT_EQ(7, second.at(base + "ledger.waiting"));
   EXPECT_EQ(0, second.at(base + "traces.cpu-lat.lost"));
@@ -78,13 +85,63 @@ TEST(OwnMetrics, TellEachSlotOnceAndFollowAClockThatWasSetBack) {
 
 TEST(OwnMetrics, EndWithWhatTheySpeakOf) {
   own_metrics own{{}, "self"};
-  auto report = report_of(5);
-  auto all = own.points(report, 0).size();
-  report.traces.clear();
-  EXPECT_EQ(all - 7, own.points(report, 15).size());
-  auto again = of(own.points(report_of(5), 30), 30);
+  auto figures = figures_of(5);
+  auto all = own.points(figures, 0).size();
+  figures.traces.clear();
+  EXPECT_EQ(all - 7, own.points(figures, 15).size());
+  auto again = of(own.points(figures_of(5), 30), 30);
   EXPECT_EQ(5, again.at("bpf.self.traces.cpu-lat.read"))
     << "a new trace of that name began at zero";
+}
+
+TEST(OwnMetrics, KeepApartWhatComesAndGoes) {
+  own_metrics own{{}, "self"};
+  auto now = figures_of(0);
+  auto read_of = [&](std::vector<trace_figures> traces, std::int64_t slot) {
+    now.traces = std::move(traces);
+    values read;
+    for (const auto& [path, value] : of(own.points(now, slot), slot))
+      if (path.starts_with("bpf.self.traces.") && path.ends_with(".read"))
+        read[path.substr(16, path.size() - 16 - 5)] = value;
+    return read;
+  };
+  EXPECT_EQ(
+    (values{{"a", 10}, {"b", 20}, {"c", 30}}),
+    read_of({trace_of("a", 10), trace_of("b", 20), trace_of("c", 30)}, 15));
+  EXPECT_EQ((values{{"b", 2}, {"c", 3}}),
+            read_of({trace_of("b", 22), trace_of("c", 33)}, 30))
+    << "the first one went";
+  EXPECT_EQ((values{{"b", 1}, {"c", 1}, {"d", 40}, {"a", 11}}),
+            read_of({trace_of("d", 40), trace_of("c", 34), trace_of("a", 11),
+                     trace_of("b", 23)},
+                    45))
+    << "another order, and one that is back";
+  EXPECT_EQ((values{{"b", 0}, {"c", 0}, {"d", 1}, {"a", 5}}),
+            read_of({trace_of("d", 41), trace_of("c", 34), trace_of("a", 5),
+                     trace_of("b", 23)},
+                    60))
+    << "one of that name began anew";
+}
+
+TEST(OwnMetrics, CountAsLostWhatNobodyAskedToLeaveOut) {
+  trace_numbers counts{};
+  std::uint64_t n = 1;
+  for (auto place :
+       {place_of(trace_counts, "lost_events"),
+        place_of(trace_counts, "rejected"), place_of(trace_counts, "invalid"),
+        place_of(trace_counts, "crash"),
+        place_of(trace_counts, "dropped_budget")})
+    counts[place] = std::exchange(n, n * 10);
+  counts[place_of(trace_counts, "dropped_filtered")] = 500'000;
+  counts[place_of(trace_counts, "read")] = 7;
+  counts[place_of(trace_counts, "restarts")] = 2;
+  counts[place_of(trace_counts, "series")] = 4;
+  trace_figures figures;
+  figures.take(counts);
+  EXPECT_EQ(11'111U, figures.lost);
+  EXPECT_EQ(7U, figures.read);
+  EXPECT_EQ(2U, figures.restarts);
+  EXPECT_EQ(4U, figures.series);
 }
 
 TEST(OwnMetrics, HaveTagsWhereTheNamesHave) {
@@ -92,7 +149,7 @@ TEST(OwnMetrics, HaveTagsWhereTheNamesHave) {
   naming.style = path_style::tags;
   naming.host = "h";
   own_metrics own{naming, "bpf2graphite"};
-  auto points = of(own.points(report_of(1), 0), 0);
+  auto points = of(own.points(figures_of(1), 0), 0);
   EXPECT_EQ(1, points.at("bpf.bpf2graphite.traces.up;host=h;trace=cpu-lat"));
 }
 
