@@ -120,7 +120,8 @@ public:
   /// Somebody looks at the reports, now and perhaps again: for a while nothing
   /// that bpftrace prints is left in its pipe. io thread.
   void looked_at();
-  /// The part of it that our own metrics tell, times and costs left out, too.
+
+  /// The part of the report that our own metrics tell, times and costs left out, too.
   own_figures figures() const;
 
   /// The last slots of one trace's histograms; none when there is no such

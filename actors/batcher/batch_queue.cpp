@@ -142,9 +142,10 @@ void batch_queue::add(std::span<const metric> points) {
   // Text grown by doubling is copied as often, and half of it is room.
   if (open_.empty() && !points.empty())
     open_.reserve(open_bytes_ + open_bytes_ / (2 * spare_share));
+  line_writer lines;
   for (auto& point : points) {
     auto before = open_.size();
-    if (append_line(open_, point) != line_fault::none) {
+    if (lines.append(open_, point) != line_fault::none) {
       ++refused;
       continue;
     }

@@ -1,9 +1,7 @@
 #include "actors/batcher/packed_lines.hpp"
 
+#include "messages/common_ends.hpp"
 #include "messages/packed_number.hpp"
-
-#include <algorithm>
-#include <iterator>
 
 namespace bpf2graphite {
 
@@ -16,17 +14,8 @@ std::string pack_lines(std::string_view text) {
     const auto end = text.find('\n');
     const auto line = text.substr(0, end == text.npos ? end : end + 1);
     text.remove_prefix(line.size());
-    const auto shorter = std::min(line.size(), before.size());
-    const auto head = static_cast<std::size_t>(
-      std::mismatch(line.begin(), line.begin() + shorter, before.begin()).first
-      - line.begin());
-    const auto tail = static_cast<std::size_t>(
-      std::mismatch(
-        line.rbegin(),
-        std::next(line.rbegin(), static_cast<std::ptrdiff_t>(shorter - head)),
-        before.rbegin())
-        .first
-      - line.rbegin());
+    const auto head = common_head(line, before);
+    const auto tail = common_tail(line.substr(head), before.substr(head));
     const auto rest = line.substr(head, line.size() - head - tail);
     put_number(out, head);
     put_number(out, tail);

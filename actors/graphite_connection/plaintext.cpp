@@ -1,5 +1,7 @@
 #include "actors/graphite_connection/plaintext.hpp"
 
+#include "messages/common_ends.hpp"
+
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -24,11 +26,12 @@ constexpr auto byte_classes = [] {
   return result;
 }();
 
-line_fault judge_name(std::string_view name) {
+/// The levels that make up the first `good` bytes are judged already.
+line_fault judge_name(std::string_view name, std::size_t good) {
   if (name.size() > path_bytes_max)
     return line_fault::too_long;
   std::size_t level = 0;
-  for (auto c : name) {
+  for (auto c : name.substr(good)) {
     switch (byte_classes[static_cast<unsigned char>(c)]) {
       case plain:
         ++level;
@@ -98,7 +101,7 @@ std::string_view print(exact value, digits& buffer) {
 }
 
 /// False for what is no finite number.
-bool append(std::string& out, double value) {
+bool append_double(std::string& out, double value) {
   if (!std::isfinite(value))
     return false;
   if (value == 0) // also for -0.0
@@ -113,40 +116,63 @@ bool append(std::string& out, double value) {
   return true;
 }
 
-} // namespace
-
-line_fault judge_path(std::string_view path) {
+line_fault judge_path_from(std::string_view path, std::size_t good) {
   if (path.size() > series_bytes_max)
     return line_fault::too_long;
-  auto tags = path.find(';');
-  auto fault = judge_name(path.substr(0, tags));
+  auto tags = path.find(';', good);
+  auto fault = judge_name(path.substr(0, tags), good);
   if (fault != line_fault::none || tags == path.npos)
     return fault;
   return are_tags(path.substr(tags + 1)) ? line_fault::none : line_fault::path;
 }
 
-line_fault append_line(std::string& out, const metric& point) {
+} // namespace
+
+line_fault judge_path(std::string_view path) {
+  return judge_path_from(path, 0);
+}
+
+/// Whole levels that the path before has, too, are as good as they were there.
+line_fault line_writer::judge(std::string_view path) {
+  auto same = path.substr(0, common_head(path, levels_));
+  auto fault = judge_path_from(path, same.rfind('.') + 1);
+  if (fault == line_fault::none)
+    levels_ = path.substr(0, path.find(';', same.size()));
+  return fault;
+}
+
+line_fault line_writer::append(std::string& out, const metric& point) {
   if (!point.path)
     return line_fault::path;
-  auto fault = judge_path(*point.path);
-  if (fault != line_fault::none)
+  auto path = *point.path;
+  if (auto fault = judge(path); fault != line_fault::none)
     return fault;
   if (point.timestamp <= 0 || point.timestamp > UINT32_MAX)
     return line_fault::timestamp;
-  auto before = out.size();
-  out += *point.path;
-  out += ' ';
   digits buffer;
+  if (point.timestamp != timestamp_) {
+    timestamp_ = point.timestamp;
+    auto text = print(timestamp_, buffer);
+    end_[0] = ' ';
+    text.copy(end_.data() + 1, text.size());
+    end_[text.size() + 1] = '\n';
+    end_size_ = text.size() + 2;
+  }
+  auto before = out.size();
+  out += path;
+  out += ' ';
   if (auto number = std::get_if<exact>(&point.value)) {
     out += print(*number, buffer);
-  } else if (!append(out, std::get<double>(point.value))) {
+  } else if (!append_double(out, std::get<double>(point.value))) {
     out.resize(before);
     return line_fault::value;
   }
-  out += ' ';
-  out += print(point.timestamp, buffer);
-  out += '\n';
+  out.append(end_.data(), end_size_);
   return line_fault::none;
+}
+
+line_fault append_line(std::string& out, const metric& point) {
+  return line_writer{}.append(out, point);
 }
 
 } // namespace bpf2graphite

@@ -8,7 +8,9 @@
 
 #include "messages/metric.hpp"
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -31,10 +33,28 @@ enum class line_fault {
              // takes -1 for "now"
 };
 
-/// Appends one line. Integers are written as they are, of any size; doubles in
-/// the shortest form that reads back as the same double, without an exponent
-/// between 1e-5 and 1e21. Independent of the locale. On a fault nothing is
-/// appended; the caller counts it.
+/// Writes lines after each other. What a line has in common with the one
+/// before, most of its path and its time stamp, is not judged and not made
+/// once more.
+class line_writer {
+public:
+  /// Appends one line. Integers are written as they are, of any size; doubles
+  /// in the shortest form that reads back as the same double, without an
+  /// exponent between 1e-5 and 1e21. Independent of the locale. On a fault
+  /// nothing is appended; the caller counts it. The point has to live until the
+  /// next one has come.
+  line_fault append(std::string& out, const metric& point);
+
+private:
+  line_fault judge(std::string_view path);
+
+  std::string_view levels_; // of the last good path, without its tags
+  std::int64_t timestamp_ = 0;
+  std::array<char, 16> end_{}; // of a line with that time stamp
+  std::size_t end_size_ = 0;
+};
+
+/// One line on its own.
 line_fault append_line(std::string& out, const metric& point);
 
 /// Judges a path: levels of [A-Za-z0-9_:~+%#@-] joined by single dots, then

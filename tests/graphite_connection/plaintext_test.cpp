@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <string>
+#include <vector>
 
 namespace bpf2graphite {
 namespace {
@@ -166,6 +168,52 @@ TEST(Plaintext, LimitsPathsLevelsAndTags) {
     tags += ";b=c";
   EXPECT_EQ(judge_path(tags), line_fault::none);
   EXPECT_EQ(judge_path(tags + ";bbb=ccc"), line_fault::too_long);
+}
+
+/// Whatever came before, a line is what it is on its own.
+TEST(Plaintext, WritesAfterAnyLineWhatItWritesAlone) {
+  const std::string level(level_bytes_max, 'x');
+  std::vector<metric> points;
+  for (const auto& path :
+       {std::string{"a.b.c"},
+        std::string{"a.b.cd"},
+        std::string{"a.b"},
+        std::string{"a.b."},
+        std::string{"a..b"},
+        std::string{"a.b c"},
+        std::string{"a.b.\xFF"},
+        std::string{".a"},
+        std::string{"a"},
+        std::string{"a.b;t=v"},
+        std::string{"a.b;t=v.w"},
+        std::string{"a.b;t=v.x"},
+        std::string{"a.b;t=~v"},
+        std::string{"a.b;t"},
+        std::string{"a.b;t=v;u=w"},
+        "a." + level + ".c",
+        "a." + level + "x.c",
+        "a." + level,
+        "a." + level + "x",
+        "a." + level + "." + level + "." + level + ".b",
+        "a." + level + "." + level + "." + level + "." + level})
+    points.push_back(point(path, exact{17}, 30));
+  points.push_back({});
+  points.push_back(point("a.b.c", exact{-1}, 4'294'967'295));
+  points.push_back(point("a.b.c", exact{1}, 4'294'967'296));
+  points.push_back(point("a.b.c", exact{1}, 0));
+  points.push_back(point("a.b.c", 0.5, 30));
+  points.push_back(point("a.b.c", std::nan(""), 45));
+  for (const auto& first : points)
+    for (const auto& second : points) {
+      line_writer lines;
+      std::string out;
+      lines.append(out, first);
+      out.clear();
+      const auto fault = lines.append(out, second);
+      std::string alone;
+      EXPECT_EQ(fault, append_line(alone, second));
+      EXPECT_EQ(out, alone);
+    }
 }
 
 } // namespace
