@@ -51,6 +51,11 @@ public:
     return text_ != nullptr;
   }
 
+  /// True when this is that name or a copy of it, not only its equal.
+  bool shares(const series_name& other) const {
+    return text_ == other.text_;
+  }
+
   /// The text, as long as this or a copy lives; there has to be one.
   std::string_view operator*() const {
     return {bytes(), text_->size};

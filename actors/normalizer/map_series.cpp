@@ -16,7 +16,7 @@ exact magnitude(exact value) {
 map_series::map_series(const series_config& config, std::string_view map,
                        series_budget& trace, series_budget& total)
   : paths_{config.naming, config.trace, config.keys, map}, trace_{trace},
-    total_{total}, owner_{total.new_owner()}, percentiles_{config.percentiles},
+    total_{total}, percentiles_{config.percentiles},
     derived_samples_{config.derived_samples},
     derived_mean_{config.derived_mean}, derived_highest_{
                                           config.derived_highest} {

@@ -142,7 +142,6 @@ private:
   metric_path paths_;
   series_budget& trace_;
   series_budget& total_;
-  std::uint64_t owner_;
   std::vector<double> percentiles_;
   std::vector<std::string> derived_names_;
   bool zero_fill_ = true;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 namespace bpf2graphite {
 
@@ -44,21 +43,14 @@ bool series_budget::full() const {
   return used_ >= max_;
 }
 
-std::uint64_t series_budget::new_owner() {
+bool series_budget::claim(const series_name& path) {
   const std::lock_guard guard{lock_};
-  return ++owners_;
+  return paths_.insert(path);
 }
 
-bool series_budget::claim(series_name path, std::uint64_t owner) {
+void series_budget::release(const series_name& path) {
   const std::lock_guard guard{lock_};
-  return paths_.insert({std::move(path), owner}).second;
-}
-
-void series_budget::release(std::string_view path, std::uint64_t owner) {
-  const std::lock_guard guard{lock_};
-  const auto found = paths_.find(path);
-  if (found != paths_.end() && found->owner == owner)
-    paths_.erase(found);
+  paths_.erase(path);
 }
 
 std::size_t series_budget::claimed() const {

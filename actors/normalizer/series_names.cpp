@@ -211,7 +211,7 @@ map_series::series map_series::make_series(const key_group& in,
 map_series::series map_series::claimed(std::string_view path) {
   series one;
   one.path = series_name{path};
-  if (!total_.claim(one.path, owner_))
+  if (!total_.claim(one.path))
     one.path = {};
   one.active = slot_;
   return one;
@@ -233,7 +233,7 @@ map_series::series* map_series::find_leaf(key_group& in,
 
 void map_series::give_back(bool is_other, const series& gone) {
   if (!gone.refused())
-    total_.release(*gone.path, owner_);
+    total_.release(gone.path);
   assert(alive_ != 0);
   --alive_;
   if (is_other && reserve_ < reserved_) {
