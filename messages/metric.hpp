@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace bpf2graphite {
@@ -16,9 +17,15 @@ using metric_value = std::variant<exact, double>;
 
 /// One point. The path is shared: a series keeps it for its whole life.
 struct metric {
+  metric() = default;
+  metric(series_name path_, metric_value value_, std::int64_t timestamp_)
+    : path{std::move(path_)}, timestamp{timestamp_}, value{value_} {}
+
   series_name path;
-  metric_value value;
   std::int64_t timestamp = 0; // start of its slot, seconds since the epoch
+  // Last: behind the path its alignment would leave gaps, a quarter of all that
+  // the points of a tick take.
+  metric_value value;
 };
 
 /// A closed batch, already in Graphite's plaintext: `path value timestamp\n`.

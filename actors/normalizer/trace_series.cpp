@@ -149,6 +149,8 @@ void trace_series::send(map_state& map, std::int64_t now_ms, bool all,
     // One that the clock was set back behind says nothing of what is newest.
     if (!slot->overtaken)
       newest_slot_ = std::max(newest_slot_, slot->start);
+    if (out.empty()) // to fit: all traces have their points at one time
+      out.reserve(alive());
     map.series->emit(*slot, map.slots, out, counts_);
     if (history_ != nullptr && map.slots.shape() == value_shape::rows)
       history_->add(map.name, *slot);
