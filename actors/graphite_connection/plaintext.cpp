@@ -2,6 +2,7 @@
 
 #include "messages/common_ends.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -79,25 +80,24 @@ bool are_tags(std::string_view tags) {
 }
 
 // 2^127 has 39 digits.
-using digits = std::array<char, 40>;
+constexpr std::size_t digits_max = 40;
 
-std::string_view print(exact value, digits& buffer) {
-  auto last = buffer.data() + buffer.size();
-  if (value >= INT64_MIN && value <= INT64_MAX) {
-    auto end =
-      std::to_chars(buffer.data(), last, static_cast<std::int64_t>(value));
-    return {buffer.data(), end.ptr};
-  }
+/// Writes at most `digits_max` bytes; returns where they end.
+char* print(exact value, char* to) {
+  if (value >= INT64_MIN && value <= INT64_MAX)
+    return std::to_chars(to, to + digits_max, static_cast<std::int64_t>(value))
+      .ptr;
   // The absolute value of -2^127 fits only into the unsigned type.
   __extension__ using wide = unsigned __int128;
   auto rest =
     value < 0 ? wide{0} - static_cast<wide>(value) : static_cast<wide>(value);
-  auto first = last;
+  std::array<char, digits_max> buffer;
+  auto first = buffer.end();
   for (; rest != 0; rest /= 10)
     *--first = static_cast<char>('0' + static_cast<int>(rest % 10));
   if (value < 0)
     *--first = '-';
-  return {first, last};
+  return std::copy(first, buffer.end(), to);
 }
 
 /// False for what is no finite number.
@@ -116,28 +116,36 @@ bool append_double(std::string& out, double value) {
   return true;
 }
 
-line_fault judge_path_from(std::string_view path, std::size_t good) {
+/// What stands before the tags, which do not begin in the first `good` bytes.
+std::string_view levels_of(std::string_view path, std::size_t good) {
+  return path.substr(0, path.find(';', good));
+}
+
+/// The first `good` bytes are whole levels that are judged already.
+line_fault judge_from(std::string_view path, std::string_view levels,
+                      std::size_t good) {
   if (path.size() > series_bytes_max)
     return line_fault::too_long;
-  auto tags = path.find(';', good);
-  auto fault = judge_name(path.substr(0, tags), good);
-  if (fault != line_fault::none || tags == path.npos)
+  auto fault = judge_name(levels, good);
+  if (fault != line_fault::none || levels.size() == path.size())
     return fault;
-  return are_tags(path.substr(tags + 1)) ? line_fault::none : line_fault::path;
+  return are_tags(path.substr(levels.size() + 1)) ? line_fault::none
+                                                  : line_fault::path;
 }
 
 } // namespace
 
 line_fault judge_path(std::string_view path) {
-  return judge_path_from(path, 0);
+  return judge_from(path, levels_of(path, 0), 0);
 }
 
 /// Whole levels that the path before has, too, are as good as they were there.
 line_fault line_writer::judge(std::string_view path) {
   auto same = path.substr(0, common_head(path, levels_));
-  auto fault = judge_path_from(path, same.rfind('.') + 1);
+  auto levels = levels_of(path, same.size());
+  auto fault = judge_from(path, levels, same.rfind('.') + 1);
   if (fault == line_fault::none)
-    levels_ = path.substr(0, path.find(';', same.size()));
+    levels_ = levels;
   return fault;
 }
 
@@ -149,21 +157,27 @@ line_fault line_writer::append(std::string& out, const metric& point) {
     return fault;
   if (point.timestamp <= 0 || point.timestamp > UINT32_MAX)
     return line_fault::timestamp;
-  digits buffer;
   if (point.timestamp != timestamp_) {
     timestamp_ = point.timestamp;
-    auto text = print(timestamp_, buffer);
     end_[0] = ' ';
-    text.copy(end_.data() + 1, text.size());
-    end_[text.size() + 1] = '\n';
-    end_size_ = text.size() + 2;
+    auto* end = print(timestamp_, end_.data() + 1);
+    *end++ = '\n';
+    end_size_ = static_cast<std::size_t>(end - end_.data());
   }
   auto before = out.size();
   out += path;
-  out += ' ';
   if (auto number = std::get_if<exact>(&point.value)) {
-    out += print(*number, buffer);
-  } else if (!append_double(out, std::get<double>(point.value))) {
+    std::array<char, 1 + digits_max + line_end_max> rest;
+    rest[0] = ' ';
+    auto* end = print(*number, rest.data() + 1);
+    // Whole, since that size is known here; only the used part is taken.
+    std::copy(end_.begin(), end_.end(), end);
+    end += end_size_;
+    out.append(rest.data(), static_cast<std::size_t>(end - rest.data()));
+    return line_fault::none;
+  }
+  out += ' ';
+  if (!append_double(out, std::get<double>(point.value))) {
     out.resize(before);
     return line_fault::value;
   }

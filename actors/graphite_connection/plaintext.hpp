@@ -48,9 +48,12 @@ public:
 private:
   line_fault judge(std::string_view path);
 
+  /// A space, 10 digits, a line end; copied whole.
+  static constexpr std::size_t line_end_max = 16;
+
   std::string_view levels_; // of the last good path, without its tags
   std::int64_t timestamp_ = 0;
-  std::array<char, 16> end_{}; // of a line with that time stamp
+  std::array<char, line_end_max> end_{}; // of a line with that time stamp
   std::size_t end_size_ = 0;
 };
 
