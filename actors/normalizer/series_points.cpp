@@ -52,11 +52,17 @@ bool map_series::emit_rows(key_group& of, bool is_other,
   static thread_local std::vector<gained> slot;
   slot.assign(of.leaves.size(), {});
   if (touched) {
+    auto next = std::size_t{0}; // both rise: mostly the one behind the last
     for (const auto& row : of.sum.rows) {
-      auto* leaf = find_leaf(of, row.bounds);
+      auto* leaf =
+        next < of.leaves.size() && of.leaves[next].bounds == row.bounds
+          ? &of.leaves[next]
+          : find_leaf(of, row.bounds);
       if (leaf == nullptr)
         continue;
-      auto& to = slot[static_cast<std::size_t>(leaf - of.leaves.data())];
+      const auto at = static_cast<std::size_t>(leaf - of.leaves.data());
+      next = at + 1;
+      auto& to = slot[at];
       to.sum += row.count;
       to.seen = true;
       if (to.sum != 0 || !sums())

@@ -15,10 +15,18 @@ std::uint64_t count_of(const histogram_row& row) {
     std::clamp<exact>(row.count, 0, most)); // a picture needs no more
 }
 
+/// Where that row stands, or would.
+std::size_t place_of(const std::vector<row_bounds>& rows,
+                     const row_bounds& row) {
+  return static_cast<std::size_t>(std::find(rows.begin(), rows.end(), row)
+                                  - rows.begin());
+}
+
 /// Counts by index of row, as they are kept.
 std::string
 in_runs(const std::vector<std::pair<std::size_t, std::uint64_t>>& counts) {
   std::string out;
+  out.reserve(2 * counts.size());
   for (auto first = counts.begin(); first != counts.end();) {
     auto end = std::next(first);
     while (end != counts.end() && end->first == std::prev(end)->first + 1)
@@ -35,9 +43,11 @@ in_runs(const std::vector<std::pair<std::size_t, std::uint64_t>>& counts) {
 
 void slot_history::add(std::string_view map, const map_slot& slot) {
   std::lock_guard guard{mutex_};
-  histogram_rows sum;
-  for (std::size_t i = 0; i < slot.used; ++i)
-    add_rows(sum, slot.cells[i].sum.rows);
+  histogram_rows of_all;
+  if (slot.used != 1)
+    for (std::size_t i = 0; i < slot.used; ++i)
+      add_rows(of_all, slot.cells[i].sum.rows);
+  const auto& sum = slot.used == 1 ? slot.cells.front().sum.rows : of_all;
   auto at = std::find_if(maps_.begin(), maps_.end(),
                          [&](const kept_map& kept) { return kept.map == map; });
   if (at == maps_.end()) {
@@ -48,20 +58,21 @@ void slot_history::add(std::string_view map, const map_slot& slot) {
   }
   auto& kept = *at;
   std::vector<std::pair<std::size_t, std::uint64_t>> counts;
+  counts.reserve(sum.size());
   const auto rows_before = kept.rows.size();
+  auto next = std::size_t{0}; // they mostly come as they came before
   for (const auto& row : sum) {
     if (row.count <= 0)
       continue;
-    auto known = std::find(kept.rows.begin(), kept.rows.end(), row.bounds);
-    if (known == kept.rows.end()) {
-      if (kept.rows.size() == rows_max) {
-        ++kept.rows_left_out;
-        continue;
-      }
-      known = kept.rows.insert(known, row.bounds);
+    if (next >= kept.rows.size() || kept.rows[next] != row.bounds)
+      next = place_of(kept.rows, row.bounds);
+    if (next == rows_max) {
+      ++kept.rows_left_out;
+      continue;
     }
-    counts.emplace_back(static_cast<std::size_t>(known - kept.rows.begin()),
-                        count_of(row));
+    if (next == kept.rows.size())
+      kept.rows.push_back(row.bounds);
+    counts.emplace_back(next++, count_of(row));
   }
   if (kept.rows.size() != rows_before)
     kept.rows.shrink_to_fit(); // most come with the first slot
