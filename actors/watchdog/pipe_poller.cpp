@@ -224,16 +224,21 @@ void pipe_poller::tell_of_rest(int fd) {
     tell_of(fd, *found, false);
 }
 
-/// Whether prints may be held now; sees to it that they are read in time.
-bool pipe_poller::holding() {
-  if (!hold_until_)
-    return false;
-  const auto until = hold_until_();
-  if (until < std::chrono::steady_clock::now() + hold_min)
-    return false;
+/// Whether prints may be held now, and what time it is: once for all pipes of
+/// which the set tells at once.
+void pipe_poller::look_at_clocks() {
+  hold_ends_at_ =
+    hold_until_ ? hold_until_() : std::chrono::steady_clock::time_point::min();
+  holding_ = hold_ends_at_ >= std::chrono::steady_clock::now() + hold_min;
+  if (holding_)
+    now_held_ = now_();
+}
+
+/// Something is held: sees to it that it is read in time.
+void pipe_poller::end_hold_in_time() {
   if (std::exchange(hold_ends_, true))
-    return true;
-  held_timer_.expires_at(until);
+    return;
+  held_timer_.expires_at(hold_ends_at_);
   held_timer_.async_wait(
     [this, alive = std::weak_ptr{alive_}](boost::system::error_code error) {
       if (alive.expired() || error)
@@ -241,13 +246,12 @@ bool pipe_poller::holding() {
       hold_ends_ = false;
       read_held();
     });
-  return true;
 }
 
 /// True: the pipe, of which the set has told, can wait. False: it is to be
 /// read; the set may not tell of it again.
 bool pipe_poller::held(int fd, entry& pipe, std::uint32_t events) {
-  if (!pipe.may_hold || (events & ~std::uint32_t{EPOLLIN}) != 0 || !holding())
+  if (!pipe.may_hold || (events & ~std::uint32_t{EPOLLIN}) != 0 || !holding_)
     return false;
   if (!pipe.on_change && !pipe.held.empty())
     return false; // what a read left is not held again
@@ -257,8 +261,10 @@ bool pipe_poller::held(int fd, entry& pipe, std::uint32_t events) {
   const auto size = static_cast<std::size_t>(bytes);
   if (!read_pace::calm(size, pipe.capacity) || !tell_of(fd, pipe, true))
     return false;
-  if (size > 0 && (pipe.held.empty() || pipe.held.back().end < size))
-    pipe.held.push_back({size, now_()});
+  if (size > 0 && (pipe.held.empty() || pipe.held.back().end < size)) {
+    pipe.held.push_back({size, now_held_});
+    end_hold_in_time();
+  }
   found_ = true;
   return true;
 }
@@ -343,6 +349,7 @@ void pipe_poller::wait_a_little() {
 bool pipe_poller::some_urgent() {
   std::array<epoll_event, events_max> events;
   auto count = ::epoll_wait(epoll_, events.data(), events_max, 0);
+  look_at_clocks();
   for (int i = 0; i < count; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];
     auto fd = event.data.fd;
@@ -368,6 +375,7 @@ bool pipe_poller::some_urgent() {
 void pipe_poller::read_round() {
   std::array<epoll_event, events_max> events;
   auto count = ::epoll_wait(epoll_, events.data(), events_max, 0);
+  look_at_clocks();
   auto any = false;
   for (int i = 0; i < count; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];

@@ -140,7 +140,8 @@ private:
   bool put_in_set(int fd, entry& pipe);
   bool tell_of(int fd, entry& pipe, bool changes_only);
   void tell_of_rest(int fd);
-  bool holding();
+  void look_at_clocks();
+  void end_hold_in_time();
   bool held(int fd, entry& pipe, std::uint32_t events);
   void read_some_held();
   void take_out(int fd, entry& pipe);
@@ -172,6 +173,10 @@ private:
   bool crowded_ = false;
   /// In the pause under way something was read, or held.
   bool found_ = false;
+  /// As the clocks were when the set was asked last.
+  bool holding_ = false;
+  std::chrono::steady_clock::time_point hold_ends_at_{};
+  wall_time now_held_{};
   /// The timer is set at whose end all that is held is read.
   bool hold_ends_ = false;
   /// The descriptor at which reading what is held goes on.
