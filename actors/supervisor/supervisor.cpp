@@ -22,16 +22,18 @@ double draw(const supervisor_state& st) {
 }
 
 supervision::backoff& backoff_of(supervisor_state& st, child& which) {
-  return st.spec.strategy == strategy::one_for_one ? which.backoff
-                                                   : *st.backoff;
+  auto& backoff =
+    st.spec.strategy == strategy::one_for_one ? which.backoff : st.backoff;
+  if (!backoff)
+    backoff = std::make_unique<supervision::backoff>(st.spec.backoff);
+  return *backoff;
 }
 
-child make_child(const supervisor_state& st, child_spec spec) {
-  child result{.spec = std::move(spec),
-               .backoff = supervision::backoff{st.spec.backoff},
-               .handle = nullptr,
-               .waiting = {}};
-  return result;
+bool admit_restart(supervisor_state& st, clock::time_point now) {
+  if (!st.window)
+    st.window =
+      std::make_unique<supervision::restart_window>(st.spec.intensity);
+  return st.window->admit(now);
 }
 
 bool ended_clean(const caf::error& reason) {
@@ -73,7 +75,7 @@ void on_failure(self_ptr self, std::size_t failed, const std::string& reason) {
   auto& st = self->state;
   auto now = self->clock().now();
   auto& which = st.children[failed];
-  auto admitted = st.window->admit(now);
+  auto admitted = admit_restart(st, now);
   if (!admitted && st.spec.exhaustion == supervision::exhaustion::escalate) {
     shut_down(self, caf::make_error(caf::sec::runtime_error,
                                     st.spec.id + ": too many restarts, last of "
@@ -179,16 +181,20 @@ void stop_marked(self_ptr self) {
 }
 
 void forget_removed(self_ptr self) {
-  auto& all = self->state.children;
-  for (auto i = all.begin(); i != all.end();) {
+  auto& st = self->state;
+  for (auto i = st.children.begin(); i != st.children.end();) {
     if (i->up || !i->removing) {
       ++i;
       continue;
     }
-    auto waiting = std::move(i->waiting);
-    i = all.erase(i);
-    for (auto& promise : waiting)
-      promise.deliver(caf::ok_atom_v);
+    auto id = std::move(i->spec.id);
+    i = st.children.erase(i);
+    std::erase_if(st.removals, [&id](auto& removal) {
+      if (removal.first != id)
+        return false;
+      removal.second.deliver(caf::ok_atom_v);
+      return true;
+    });
   }
 }
 
@@ -277,7 +283,7 @@ caf::result<caf::ok_atom> add(self_ptr self, child_spec spec) {
     return refuse(st, "is about to end");
   if (find_child(st, spec.id) != st.children.end())
     return refuse(st, "has a child " + spec.id);
-  st.children.push_back(make_child(st, std::move(spec)));
+  st.children.push_back({.spec = std::move(spec), .handle = nullptr});
   advance(self);
   return caf::ok_atom_v;
 }
@@ -290,7 +296,7 @@ caf::result<caf::ok_atom> remove(self_ptr self, const std::string& id) {
   if (which == st.children.end())
     return refuse(st, "has no child " + id);
   auto promise = self->make_response_promise<caf::ok_atom>();
-  which->waiting.push_back(promise);
+  st.removals.emplace_back(id, promise);
   if (!which->removing) {
     which->removing = true;
     // One that is down holds something all the same: it comes up once more.
@@ -337,7 +343,7 @@ void on_health(self_ptr self, std::uint64_t failures) {
   if (!st.failing || failures != st.failures || st.verdict)
     return;
   st.failing = false;
-  st.window.emplace(st.spec.intensity);
+  st.window.reset();
   if (st.spec.observer.failing)
     st.spec.observer.failing(false, {});
 }
@@ -370,12 +376,11 @@ caf::behavior supervisor(self_ptr self, supervisor_spec spec) {
   auto& st = self->state;
   keep_exception_text(self);
   self->set_default_handler(caf::drop);
-  st.window.emplace(spec.intensity);
-  st.backoff.emplace(spec.backoff);
   auto children = std::exchange(spec.children, {});
   st.spec = std::move(spec);
+  st.children.reserve(children.size());
   for (auto& each : children)
-    st.children.push_back(make_child(st, std::move(each)));
+    st.children.push_back({.spec = std::move(each), .handle = nullptr});
   self->set_down_handler(
     [self](const caf::down_msg& msg) { on_down(self, msg); });
   self->set_exit_handler(

@@ -22,8 +22,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bpf2graphite {
@@ -77,16 +79,16 @@ struct supervisor_spec {
 /// A child and where it stands.
 struct child {
   child_spec spec;
-  supervision::backoff backoff; // with one_for_one
   caf::actor handle;
   std::uint64_t incarnation = 0;        // of `handle`; tells a late kill
   supervision::clock::time_point due{}; // when it starts, if it is down
   bool up = false;
-  bool wanted = true;                         // is to be started again
-  bool stopping = false;                      // has to end ...
-  bool asked = false;                         // ... and was told
-  bool removing = false;                      // ... and is then forgotten
-  std::vector<caf::response_promise> waiting; // for its removal
+  bool wanted = true;    // is to be started again
+  bool stopping = false; // has to end ...
+  bool asked = false;    // ... and was told
+  bool removing = false; // ... and is then forgotten
+  /// With one_for_one, from its first failure on.
+  std::unique_ptr<supervision::backoff> backoff{};
 };
 
 /// What a start function may see: the children started before it.
@@ -114,8 +116,12 @@ struct supervisor_state {
 
   supervisor_spec spec; // its children are in `children`
   std::vector<child> children;
-  std::optional<supervision::restart_window> window;
-  std::optional<supervision::backoff> backoff; // but with one_for_one
+  /// From the first failure on, which most never have. The backoff is not for
+  /// one_for_one.
+  std::unique_ptr<supervision::restart_window> window;
+  std::unique_ptr<supervision::backoff> backoff;
+  /// Who waits for the removal of which child.
+  std::vector<std::pair<std::string, caf::response_promise>> removals;
   std::uint64_t incarnations = 0;
   std::optional<supervision::clock::time_point> timer; // the earliest set
   bool failing = false;
