@@ -1,5 +1,7 @@
 #include "actors/histogram_parser/loss_report.hpp"
 
+#include <array>
+
 namespace bpf2graphite {
 namespace {
 
@@ -41,7 +43,7 @@ std::vector<std::string> loss_report::look(const trace_ledger& books,
                                            clock::time_point now, bool all) {
   std::vector<std::string> sentences;
   for (std::size_t i = 0; i < kinds.size(); ++i) {
-    auto& state = kinds_[i];
+    auto state = kinds_.empty() ? kind_state{} : kinds_[i];
     auto count =
       (books.*kinds[i].count).load(std::memory_order_relaxed) - state.told;
     if (count == 0 || (state.ever && !all && now - state.at < period))
@@ -49,9 +51,8 @@ std::vector<std::string> loss_report::look(const trace_ledger& books,
     sentences.push_back(std::to_string(count) + ' '
                         + (count == 1 ? kinds[i].one : kinds[i].many) + ": "
                         + kinds[i].advice);
-    state.told += count;
-    state.at = now;
-    state.ever = true;
+    kinds_.resize(kinds.size());
+    kinds_[i] = {.told = state.told + count, .at = now, .ever = true};
   }
   return sentences;
 }

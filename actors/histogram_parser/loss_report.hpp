@@ -4,7 +4,6 @@
 
 #include "messages/ledger.hpp"
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -34,7 +33,7 @@ private:
     bool ever = false;
   };
 
-  std::array<kind_state, 6> kinds_;
+  std::vector<kind_state> kinds_; // none before the first loss
 };
 
 } // namespace bpf2graphite

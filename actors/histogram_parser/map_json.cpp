@@ -123,8 +123,9 @@ constexpr std::size_t kept_record_bytes_max = 1 << 20;
 
 class json_parser final : public map_parser {
 public:
-  explicit json_parser(parser_options options)
-    : options_{std::move(options)}, metrics_{options_.metrics} {
+  explicit json_parser(parser_options options) : options_{std::move(options)} {
+    if (options_.metrics != metric_calls::off)
+      metrics_ = std::make_unique<printf_metrics>(options_.metrics);
     if (options_.speaks.version) {
       auto fourth = options_.speaks.at_least(0, 24);
       fourth_ = fourth ? known::yes : known::no;
@@ -144,7 +145,8 @@ public:
       take_line(lines.substr(0, end), out);
       lines.remove_prefix(end + 1);
     }
-    metrics_.hand_out(arrival_, out);
+    if (metrics_)
+      metrics_->hand_out(arrival_, out);
   }
 
   void pause(wall_time, parsed&) override {
@@ -162,12 +164,14 @@ public:
         ++counts_.truncated;
     }
     flush_speech(out);
-    metrics_.finish(counts_);
-    metrics_.hand_out(arrival_, out);
+    if (!metrics_)
+      return;
+    metrics_->finish(counts_);
+    metrics_->hand_out(arrival_, out);
   }
 
   std::size_t held_bytes() const override {
-    return speech_.size() + metrics_.held_bytes();
+    return speech_.size() + (metrics_ ? metrics_->held_bytes() : 0);
   }
 
   bool waiting() const override {
@@ -1336,7 +1340,7 @@ private:
 
   void say(std::string_view type, const json_string& text, parsed& out) {
     ++counts_.printed;
-    if (metrics_.on())
+    if (metrics_)
       note_metrics(type, text);
     if (!out.keep_printed)
       return;
@@ -1364,9 +1368,9 @@ private:
       unescape(text.raw, unescaped_);
     auto written = text.escaped ? std::string_view{unescaped_} : text.raw;
     if (type == "printf")
-      metrics_.call(written, counts_);
+      metrics_->call(written, counts_);
     else // join() ends its line without saying so; errorf is on stderr's side
-      metrics_.foreign(written, type != "time" && type != "cat", counts_);
+      metrics_->foreign(written, type != "time" && type != "cat", counts_);
   }
 
   void flush_speech(parsed& out) {
@@ -1378,7 +1382,7 @@ private:
   }
 
   parser_options options_;
-  printf_metrics metrics_;
+  std::unique_ptr<printf_metrics> metrics_; // null: none are wanted
   parser_counts counts_;
   wall_time arrival_{};
   known fourth_ = known::not_yet; // 0.24 or later?

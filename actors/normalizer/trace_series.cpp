@@ -101,12 +101,13 @@ const map_rules& trace_series::rules_of(const std::string& map,
   return rows ? config_->other_maps : config_->other_scalars;
 }
 
-std::optional<key_filter>
+std::unique_ptr<key_filter>
 trace_series::filter_of(const std::string& map) const {
   const auto labels = metric_labels(map);
   if (labels.empty())
-    return std::nullopt;
-  return key_filter{labels, config_->keep_keys, config_->drop_keys};
+    return nullptr;
+  return std::make_unique<key_filter>(labels, config_->keep_keys,
+                                      config_->drop_keys);
 }
 
 trace_series::map_state* trace_series::state_of(const snapshot& print) {

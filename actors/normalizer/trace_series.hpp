@@ -112,8 +112,8 @@ private:
     std::string name;
     map_slots slots;
     std::unique_ptr<map_series> series;
-    /// A metric with labels: they are the names of its key parts.
-    std::optional<key_filter> filter;
+    /// A metric with labels: they are the names of its key parts. Else null.
+    std::unique_ptr<key_filter> filter;
   };
 
   // Marks the time in which an exception would leave things half done.
@@ -131,7 +131,7 @@ private:
   };
 
   map_state* state_of(const snapshot& print);
-  std::optional<key_filter> filter_of(const std::string& map) const;
+  std::unique_ptr<key_filter> filter_of(const std::string& map) const;
   const map_rules& rules_of(const std::string& map, bool rows) const;
   std::int64_t boundary_from(std::int64_t second) const;
   void observe(std::int64_t& newest_ms, wall_time at);
