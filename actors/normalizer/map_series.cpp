@@ -109,6 +109,7 @@ void map_series::emit(const map_slot& slot, map_slots& from,
   for (const auto i : touched_)
     groups_[i].sum.rows.release();
   std::vector<row_bounds>{}.swap(missing_);
+  std::vector<index>{}.swap(touched_);
   counts.points += out.size() - points;
 }
 

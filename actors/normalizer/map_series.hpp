@@ -169,7 +169,6 @@ private:
   map_slots* from_ = nullptr;
   value_shape shape_ = value_shape::none;
   std::vector<index> touched_;
-  std::vector<index> candidates_;
   std::vector<row_bounds> missing_;
   std::vector<std::string_view> parts_;
 };

@@ -43,7 +43,7 @@ bool map_series::take(std::size_t n, bool is_other) {
 }
 
 void map_series::admit_all(series_counts& counts) {
-  candidates_.clear();
+  std::vector<std::pair<exact, index>> order; // of those without names
   // By index: folding may add `_other` to those that are touched.
   const auto touched = touched_.size();
   for (auto i = std::size_t{0}; i < touched; ++i) {
@@ -54,16 +54,12 @@ void map_series::admit_all(series_counts& counts) {
     if (which == other_)
       continue;
     if (!group.alive)
-      candidates_.push_back(which);
+      order.emplace_back(weight(group.sum), which);
     else if (shape_ == value_shape::rows && !admit(group, true)
              && !admit(group, false))
       fold_missing(group, counts);
   }
   // Largest first; equal ones by name, or the order would be bpftrace's.
-  std::vector<std::pair<exact, index>> order;
-  order.reserve(candidates_.size());
-  for (const auto which : candidates_)
-    order.emplace_back(weight(groups_[which].sum), which);
   std::sort(order.begin(), order.end(), [this](auto& a, auto& b) {
     return a.first != b.first ? a.first > b.first
                               : groups_[a.second].key < groups_[b.second].key;

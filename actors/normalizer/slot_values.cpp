@@ -33,9 +33,30 @@ bool is_sum(accumulation how) {
 
 thread_local amount map_slots::difference_;
 
+map_slots::borrowed_print::borrowed_print(map_slots& borrower)
+  : borrower_{borrower.rules_.printed_in_end ? nullptr : &borrower} {
+  if (borrower_ != nullptr)
+    borrower_->swap_print();
+}
+
+map_slots::borrowed_print::~borrowed_print() {
+  if (borrower_ != nullptr)
+    borrower_->swap_print();
+}
+
+/// What is lent is forgotten at the next read, by whatever map that is: also
+/// when an exception left it as it was.
+void map_slots::swap_print() {
+  static thread_local whole_print lent;
+  static thread_local std::vector<std::uint32_t> lent_of_key;
+  std::swap(now_, lent);
+  now_of_key_.swap(lent_of_key);
+}
+
 void map_slots::add(const snapshot& print, const key_filter& filter,
                     std::int64_t floor, series_counts& counts) {
   keys_.sweep();
+  const borrowed_print memory{*this};
   if (!read(print, filter, counts))
     return;
   auto values = std::uint64_t{now_.used};
@@ -404,7 +425,7 @@ map_slots::baseline& map_slots::baseline_of(key_table::id key) {
   return baselines_[key];
 }
 
-void map_slots::set_baseline(printed_key& from) {
+void map_slots::set_baseline(const printed_key& from) {
   auto& kept = baseline_of(from.key);
   if (kept.print == 0) {
     keys_.hold(from.key);
@@ -414,8 +435,8 @@ void map_slots::set_baseline(printed_key& from) {
   kept.print = print_number_;
   if (from.partial)
     add_rows(kept.last.rows, difference_.rows);
-  else
-    std::swap(kept.last, from.now);
+  else // copied: memory that many maps use must not stay with one
+    kept.last = from.now;
 }
 
 void map_slots::forget_baseline(key_table::id key) {

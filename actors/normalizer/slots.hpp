@@ -128,11 +128,26 @@ private:
     std::int64_t slot = 0;
   };
 
+  /// As long as it lives a map has the memory for the print that is read: all
+  /// maps of a thread have it in turn. One for each of a thousand would lie
+  /// idle, and be out of the caches when it is wanted.
+  class borrowed_print {
+  public:
+    explicit borrowed_print(map_slots& borrower);
+    ~borrowed_print();
+    borrowed_print(const borrowed_print&) = delete;
+    borrowed_print& operator=(const borrowed_print&) = delete;
+
+  private:
+    map_slots* borrower_; // null: it keeps its prints, and with them the memory
+  };
+
   struct baseline {
     amount last;
     std::uint64_t print = 0; // the number of the print; 0: there is none
   };
 
+  void swap_print();
   bool read(const snapshot& from, const key_filter& filter,
             series_counts& counts);
   void read_entry(const map_entry& entry, series_counts& counts);
@@ -156,7 +171,7 @@ private:
   bool fell(const printed_key& now, const amount& before) const;
   void note_negative();
   baseline& baseline_of(key_table::id key);
-  void set_baseline(printed_key& from);
+  void set_baseline(const printed_key& from);
   void forget_baseline(key_table::id key);
   void forget_baselines();
   bool repeats(const whole_print& later, const whole_print& earlier) const;
@@ -177,7 +192,7 @@ private:
   std::int64_t rewrite_until_;
   std::int64_t newest_arrival_ms_;
 
-  whole_print now_;
+  whole_print now_;                       // its memory: see borrowed_print
   std::vector<std::uint32_t> now_of_key_; // index + 1 into now_; by key
   std::vector<baseline> baselines_;       // by key
   std::size_t baselines_used_ = 0;
