@@ -1,10 +1,27 @@
 #include "app/verbs.hpp"
 
+#include <malloc.h>
+
 #include <cstdio>
 #include <exception>
 
+namespace {
+
+/// Each tick all traces make their points at once, and then need the memory no
+/// more until the next. By itself malloc learns from the first large block that
+/// is freed to keep such blocks, and up to twice as much at the end of the
+/// heap: with a thousand traces a tenth of all.
+void keep_little_free_memory() {
+  ::mallopt(M_MMAP_THRESHOLD, 128 << 10); // the default, but it stays
+  ::mallopt(M_TRIM_THRESHOLD, 64 << 10);
+  ::mallopt(M_TOP_PAD, 64 << 10);
+}
+
+} // namespace
+
 int main(int argc, char** argv) {
   using namespace bpf2graphite;
+  keep_little_free_memory();
   try {
     auto given = parse_options(argc, argv);
     if (given.exit)
