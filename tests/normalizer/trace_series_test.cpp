@@ -234,6 +234,31 @@ TEST_F(TraceSeries, CumulativePrintsAreDifferenced) {
   expect_balance();
 }
 
+/// They read into the same memory, one after the other.
+TEST_F(TraceSeries, MapsThatArePrintedInTurnDoNotMeet) {
+  config.other_maps = {.how = accumulation::cumulative};
+  config.maps["@kept"] = {.how = accumulation::cleared, .printed_in_end = true};
+  std::vector<bucket> wide;
+  for (std::int64_t row = 0; row < 40; ++row)
+    wide.push_back({row * 10, row * 10 + 9, 1});
+  for (const auto time : {1, 2, 3}) {
+    const auto n = static_cast<std::uint64_t>(time);
+    wide.front().count = n;
+    print(time, {entry({}, wide)}, "@wide");
+    print(time, {entry({"x"}, time), entry({"y"}, 1), entry({"z"}, 1)}, "@v");
+    print(time, {entry({}, {{4, 7, n}})}, "@one");
+    print(time, {entry({"z"}, time), entry({"x"}, 1)}, "@kept");
+  }
+  const auto out = drain(15);
+  ASSERT_EQ(out.size(), 2 + 1 + 3 + 40u);
+  EXPECT_EQ(
+    lines(out.begin(), out.begin() + 7),
+    (lines{"h.t.kept.z 6 0", "h.t.kept.x 3 0", "h.t.one.4 3 0", "h.t.v.x 6 0",
+           "h.t.v.y 3 0", "h.t.v.z 3 0", "h.t.wide.0 3 0"}));
+  EXPECT_EQ(out.back(), "h.t.wide.390 1 0");
+  expect_balance();
+}
+
 TEST_F(TraceSeries, ANewBpftraceCountsFromZero) {
   config.other_maps = {.how = accumulation::cumulative, .resets = false};
   print(1, {entry({}, {{4, 7, 10}})});
