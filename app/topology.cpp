@@ -539,7 +539,7 @@ topology::queues_of(const config& settings) const {
 
 topology::~topology() {
   processes_.pipes.hold_with({}, {});
-  caf::anon_send_exit(pinger_, caf::exit_reason::kill);
+  alive_.reset();
 }
 
 void topology::looked_at() {
@@ -1067,20 +1067,15 @@ std::string topology::status_line() const {
 
 void topology::ping(std::function<void()> answered) {
   answered_ = std::move(answered);
-  // One for all pings: the end of an actor wakes CAF's clock up.
-  if (!pinger_)
-    pinger_ =
-      env_.actors.spawn([this, root = root_, &io = env_.io.io()](
-                          caf::event_based_actor* self) -> caf::behavior {
-        auto deliver = [this, &io](caf::ok_atom) {
-          boost::asio::post(io, [this] { answered_(); });
-        };
-        return {[=](ping_atom) {
-          self->request(root, caf::infinite, ping_atom_v)
-            .then(deliver, [](const caf::error&) {});
-        }};
-      });
-  caf::anon_send(pinger_, ping_atom_v);
+  caf::anon_send(root_, make_roll_call([this, alive = std::weak_ptr{alive_},
+                                        &io = env_.io.io()] {
+                   if (alive.expired())
+                     return;
+                   boost::asio::post(io, [this, alive] {
+                     if (!alive.expired())
+                       answered_();
+                   });
+                 }));
 }
 
 } // namespace bpf2graphite

@@ -200,7 +200,7 @@ private:
   /// Up to then somebody looks; io thread.
   std::chrono::steady_clock::time_point looked_at_until_{};
   caf::actor root_;
-  caf::actor pinger_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(); // a roll call looks
   std::function<void()> answered_; // to the ping under way; io thread
   bool stopping_ = false;
   std::once_flag last_points_;

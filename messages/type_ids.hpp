@@ -3,6 +3,7 @@
 
 #include "messages/metric.hpp"
 #include "messages/output.hpp"
+#include "messages/roll_call.hpp"
 #include "messages/wire.hpp"
 
 #include <caf/all.hpp>
@@ -20,7 +21,6 @@ CAF_BEGIN_TYPE_ID_BLOCK(bpf2graphite, first_custom_type_id)
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, add_atom, "add")
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, remove_atom, "remove")
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, stop_atom, "stop")
-  CAF_ADD_ATOM(bpf2graphite, bpf2graphite, ping_atom, "ping")
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, reload_atom, "reload")
   // The batcher's.
   CAF_ADD_ATOM(bpf2graphite, bpf2graphite, join_atom, "join")
@@ -41,6 +41,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(
   bpf2graphite::numbered<std::vector<bpf2graphite::metric>>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(
   bpf2graphite::numbered<bpf2graphite::delivery_report>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(bpf2graphite::roll_call)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(bpf2graphite::metric_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(bpf2graphite::process_started)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(bpf2graphite::process_exited)

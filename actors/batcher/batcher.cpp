@@ -231,7 +231,7 @@ struct work {
 batcher_actor::behavior_type batcher(self_ptr self, batcher_environment& env) {
   work w{self, env};
   keep_exception_text(self);
-  answer_pings(self);
+  answer_roll_calls(self);
   self->state.demand.resize(env.queue.destinations());
   for (std::size_t i = 0; i < env.queue.destinations(); ++i)
     self->state.has_spool.push_back(env.spool != nullptr

@@ -353,7 +353,7 @@ graphite_connection(self_ptr self, connection_environment& env,
                     batcher_actor batcher) {
   work w{self, env, std::move(batcher)};
   keep_exception_text(self);
-  answer_pings(self);
+  answer_roll_calls(self);
   self->set_exit_handler([w](const caf::exit_msg& order) {
     if (!ends_for_good(order.reason))
       w.self->quit(order.reason);

@@ -83,7 +83,7 @@ histogram_parser_actor::behavior_type
 histogram_parser(self_ptr self, histogram_parser_environment& env,
                  normalizer_actor next) {
   keep_exception_text(self);
-  answer_pings(self);
+  answer_roll_calls(self);
   if (!env.decoder.valid()) {
     env.ledger.crash_messages.fetch_add(1, std::memory_order_relaxed);
     env.decoder.start_fresh();

@@ -110,7 +110,7 @@ line_reader_actor::behavior_type line_reader(self_ptr self,
                                              line_reader_environment& env,
                                              histogram_parser_actor next) {
   keep_exception_text(self);
-  answer_pings(self);
+  answer_roll_calls(self);
   if (env.memory.busy) {
     env.ledger.crash_messages.fetch_add(1, std::memory_order_relaxed);
     start_fresh(env);

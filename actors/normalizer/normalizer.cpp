@@ -85,7 +85,7 @@ void give_up(normalizer_environment& env, const snapshot_event& event) {
 normalizer_actor::behavior_type
 normalizer(self_ptr self, normalizer_environment& env, batcher_actor next) {
   keep_exception_text(self);
-  answer_pings(self);
+  answer_roll_calls(self);
   if (!env.series->valid()) {
     auto lost = env.series->open_values();
     env.ledger.crash_values.fetch_add(lost, std::memory_order_relaxed);

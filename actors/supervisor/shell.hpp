@@ -25,10 +25,10 @@ void keep_exception_text(Self* self) {
   });
 }
 
-/// A supervisor's ping is no message of theirs. CAF answers so (which is an
-/// answer all the same), but without this it also prints the message.
+/// A roll call is no message of theirs: to drop it is all there is to do. CAF
+/// would print it.
 template <class Self>
-void answer_pings(Self* self) {
+void answer_roll_calls(Self* self) {
   self->set_default_handler(caf::drop);
 }
 

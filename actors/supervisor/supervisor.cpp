@@ -311,31 +311,12 @@ caf::result<caf::ok_atom> remove(self_ptr self, const std::string& id) {
   return promise;
 }
 
-/// Asks all children; the answer goes out with the last of theirs. Any answer
-/// will do, also "I do not know this message": somebody is there to say so.
-caf::result<caf::ok_atom> ping(self_ptr self) {
-  struct round {
-    caf::response_promise promise;
-    std::size_t missing = 0;
-    void answered() {
-      if (--missing == 0)
-        promise.deliver(caf::ok_atom_v);
-    }
-  };
-  auto promise = self->make_response_promise<caf::ok_atom>();
-  auto state = std::make_shared<round>();
-  state->promise = promise;
-  state->missing = 1;
-  for (const auto& which : self->state.children) {
-    if (!which.up)
-      continue;
-    ++state->missing;
-    self->request(which.handle, caf::infinite, ping_atom_v)
-      .then([state](caf::ok_atom) { state->answered(); },
-            [state](const caf::error&) { state->answered(); });
-  }
-  state->answered();
-  return promise;
+/// One message for all: they are many, and asked each few seconds.
+void call(self_ptr self, const roll_call& all) {
+  const auto message = caf::make_message(all);
+  for (const auto& which : self->state.children)
+    if (which.up)
+      caf::anon_send(which.handle, message);
 }
 
 void on_health(self_ptr self, std::uint64_t failures) {
@@ -401,7 +382,7 @@ caf::behavior supervisor(self_ptr self, supervisor_spec spec) {
       return add(self, spec_of_child);
     },
     [self](remove_atom, const std::string& id) { return remove(self, id); },
-    [self](ping_atom) { return ping(self); },
+    [self](const roll_call& all) { call(self, all); },
   };
 }
 

@@ -6,7 +6,7 @@
 // Messages (a supervisor is dynamically typed, since its children differ):
 //   (add_atom, child_spec)    -> ok_atom once it is started, or an error
 //   (remove_atom, id)         -> ok_atom once it is gone, or an error
-//   (ping_atom)               -> ok_atom once every child answered
+//   (roll_call)               goes on to every child that is up
 // An EXIT is an order from above, to end (user_shutdown) or to make way for a
 // successor (anything else; see messages/exit.hpp). Children are told which.
 // One that is down when the order to end for good comes is started once more:

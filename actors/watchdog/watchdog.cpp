@@ -270,7 +270,7 @@ void on_order_to_end(self_ptr self, watchdog_environment& env,
 watchdog_actor::behavior_type watchdog(self_ptr self, watchdog_environment& env,
                                        line_reader_actor reader) {
   keep_exception_text(self);
-  answer_pings(self);
+  answer_roll_calls(self);
   self->set_exit_handler([self, &env](const caf::exit_msg& order) {
     on_order_to_end(self, env, order.reason);
   });

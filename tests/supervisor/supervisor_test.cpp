@@ -557,30 +557,32 @@ TEST_F(SupervisorTest, TreatsAStartThatThrowsAsAFailure) {
   EXPECT_TRUE(is_dead(top));
 }
 
-TEST_F(SupervisorTest, AnswersAPingWhenEverybodyBelowDid) {
+TEST_F(SupervisorTest, EndsARollCallWhenEverybodyBelowHasRun) {
   auto inner = spec_of("inner", strategy::one_for_one, {worker("a")});
   auto top =
     run(spec_of("top", strategy::one_for_one, {tree(inner), worker("b")}));
-  ask<caf::ok_atom>(top, ping_atom_v);
-  // Somebody that does not come to run does not answer.
-  auto pending = self->request(top, caf::infinite, ping_atom_v);
+  int over = 0;
+  caf::anon_send(top, make_roll_call([&] { ++over; }));
+  // As long as somebody does not come to run, it is not over.
   while (sched.next_job<caf::scheduled_actor>().address()
          != log.actors["a"].address())
     sched.run_once();
-  EXPECT_TRUE(self->mailbox().empty());
+  EXPECT_EQ(over, 0);
   drain();
-  int answers = 0;
-  pending.receive([&](caf::ok_atom) { ++answers; },
-                  [&](caf::error& e) { FAIL() << describe(sys, e); });
-  EXPECT_EQ(answers, 1);
+  EXPECT_EQ(over, 1);
   end(top);
 }
 
-TEST_F(SupervisorTest, AnswersAPingWithoutThoseThatAreDown) {
+TEST_F(SupervisorTest, EndsARollCallWithoutThoseThatAreDown) {
   auto top = run(spec_of("top", strategy::one_for_one, {worker("a")}));
   tell("a", "fail");
-  ask<caf::ok_atom>(top, ping_atom_v);
+  int over = 0;
+  caf::anon_send(top, make_roll_call([&] { ++over; }));
+  drain();
+  EXPECT_EQ(over, 1);
   end(top);
+  caf::anon_send(top, make_roll_call([&] { ++over; }));
+  EXPECT_EQ(over, 2) << "nobody is there";
 }
 
 TEST_F(SupervisorTest, SetsNoTimersWhileAllIsWell) {
