@@ -95,8 +95,7 @@ void own_metrics::name_all(std::string_view map, subject& of,
     parts.push_back(of.name);
   of.told.reserve(figures.size());
   for (const auto& one : figures)
-    of.told.push_back(
-      {series_name{path.render(path.key(parts), one.leaf)}, 0});
+    of.told.push_back({series_name{path.render(path.key(parts), one.leaf)}, 0});
 }
 
 void own_metrics::tell(std::string_view map, subject& of,

@@ -121,7 +121,8 @@ public:
   /// that bpftrace prints is left in its pipe. io thread.
   void looked_at();
 
-  /// The part of the report that our own metrics tell, times and costs left out, too.
+  /// The part of the report that our own metrics tell, times and costs left
+  /// out, too.
   own_figures figures() const;
 
   /// The last slots of one trace's histograms; none when there is no such
