@@ -35,6 +35,9 @@ using steady_time = std::chrono::steady_clock::time_point;
 /// the grace which a slot gives its last print.
 constexpr auto held_before_tick = 1s;
 
+/// Where batches are rare, it is read more often than they come.
+constexpr auto held_at_most = 15s;
+
 /// Whoever has looked may look again: `top` and the page do each few seconds.
 constexpr auto looks_again_within = 30s;
 
@@ -506,10 +509,10 @@ topology::topology(topology_environment env)
   processes_.pipes.hold_with(
     [this] {
       const steady_time tick{steady_time::duration{next_tick_.load()}};
-      return tick == steady_time::min()
-                 || std::chrono::steady_clock::now() < looked_at_until_
+      const auto present = std::chrono::steady_clock::now();
+      return tick == steady_time::min() || present < looked_at_until_
                ? steady_time::min()
-               : tick - held_before_tick;
+               : std::min(tick - held_before_tick, present + held_at_most);
     },
     wall_clock_now);
   if (env_.spool != nullptr)

@@ -72,9 +72,9 @@ public:
       host_.shares->signal(*this, number);
     else
       run_->signal(number);
-    // Its last words are waited for.
-    hold_output(false);
+    // Its last words are waited for; what is read now may not hold it again.
     may_hold_ = false;
+    hold_output(false);
   }
 
   void attached() {

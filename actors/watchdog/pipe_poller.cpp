@@ -259,7 +259,8 @@ bool pipe_poller::held(int fd, entry& pipe, std::uint32_t events) {
   if (::ioctl(fd, FIONREAD, &bytes) != 0)
     return false;
   const auto size = static_cast<std::size_t>(bytes);
-  if (!read_pace::calm(size, pipe.capacity) || !tell_of(fd, pipe, true))
+  if (!read_pace::calm(size, pipe.capacity)
+      || pipe.held.size() >= held_marks_max || !tell_of(fd, pipe, true))
     return false;
   if (size > 0 && (pipe.held.empty() || pipe.held.back().end < size)) {
     pipe.held.push_back({size, now_held_});

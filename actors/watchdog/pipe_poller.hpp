@@ -72,6 +72,9 @@ public:
   static constexpr std::size_t roomy_bytes = 256 << 10;
   static constexpr std::size_t roomy_pipes_max = 16;
 
+  /// So many arrivals are noted of a pipe that is held; then it is read.
+  static constexpr std::size_t held_marks_max = 64;
+
   pipe_poller(boost::asio::io_context& io,
               std::chrono::milliseconds read_delay);
   ~pipe_poller();

@@ -200,6 +200,19 @@ TEST_F(PipePollerHolds, ReadsAPipeThatFills) {
   EXPECT_EQ(pipe.marks[1].size(), 2u);
 }
 
+TEST_F(PipePollerHolds, NotesNotMoreThanSoManyArrivals) {
+  pipe_ends pipe;
+  add(pipe);
+  for (std::size_t i = 0; i < pipe_poller::held_marks_max; ++i) {
+    pipe.write("x");
+    turn();
+  }
+  EXPECT_EQ(pipe.text, "");
+  pipe.write("x");
+  turn();
+  EXPECT_EQ(pipe.text.size(), pipe_poller::held_marks_max + 1);
+}
+
 TEST_F(PipePollerHolds, ReadsAtTheEnd) {
   pipe_ends pipe;
   add(pipe);
