@@ -18,10 +18,6 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// After its probes are attached, all is read as it comes for so long: who
-/// starts a trace and looks at `status` wants to see its first prints.
-constexpr std::chrono::seconds hold_after{10};
-
 } // namespace
 
 class bpftrace_process::impl : public std::enable_shared_from_this<impl>,
@@ -82,7 +78,7 @@ public:
       return host_.shares->attached(*this);
     run_->attached();
     if (running_)
-      hold_from_ = clock::now() + hold_after;
+      hold_from_ = clock::now() + host_.hold_after;
   }
 
   void resume() {

@@ -36,6 +36,9 @@ struct process_host {
   std::function<wall_time()> now; // stamps what was read
   /// Null: nothing is shared.
   share_pool* shares = nullptr;
+  /// After its probes are attached, all is read as it comes for so long: who
+  /// starts a trace and looks at `status` wants to see its first prints.
+  std::chrono::milliseconds hold_after{10'000};
 };
 
 /// Told what happens to a process_run. It may end the run from any of these.

@@ -126,7 +126,8 @@ protected:
                    .pipes = pipes_of_it,
                    .turns = turns,
                    .versions = versions,
-                   .now = wall_clock_now},
+                   .now = wall_clock_now,
+                   .hold_after = 0ms},
       process_output{.out = t.out,
                      .credit = t.credit,
                      .ledger = t.ledger,
@@ -688,6 +689,26 @@ TEST_F(BpftraceProcess, SlowsAChildDownToItsBudget) {
   EXPECT_LT(rate, 1.4 * budget);
   EXPECT_GT(rate, 0.5 * budget);
   EXPECT_EQ(t.flooding, 0u) << "not yet";
+}
+
+TEST_F(BpftraceProcess, HoldsNothingOnceItIsStopped) {
+  pipes.hold_with([] { return clock::now() + 1h; }, wall_clock_now);
+  auto& t = add();
+  auto command =
+    script("trap 'echo last; sleep 20' INT; echo a; read x < " + folder.string()
+           + "/go; echo b; while :; do sleep 0.1; done");
+  command.hold_output = true;
+  ASSERT_EQ(::mkfifo((folder / "go").c_str(), 0600), 0);
+  t.process->start(1, command, 0);
+  ASSERT_TRUE(run_until([&] { return !t.started.empty(); }));
+  t.process->probes_attached();
+  ASSERT_TRUE(run_until([&] { return t.text == "a\n"; }));
+  std::ofstream{folder / "go"} << "go\n";
+  run_for(300ms);
+  ASSERT_EQ(t.text, "a\n") << "it is held";
+  t.process->signal(SIGINT);
+  EXPECT_TRUE(run_until([&] { return t.text == "a\nb\nlast\n"; }));
+  EXPECT_FALSE(t.ended());
 }
 
 TEST(PipePoller, WakesUpSeldomForSmallWrites) {
