@@ -351,6 +351,7 @@ bool pipe_poller::some_urgent() {
   std::array<epoll_event, events_max> events;
   auto count = ::epoll_wait(epoll_, events.data(), events_max, 0);
   look_at_clocks();
+  auto urgent = false;
   for (int i = 0; i < count; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];
     auto fd = event.data.fd;
@@ -363,11 +364,12 @@ bool pipe_poller::some_urgent() {
         continue;
       tell_of(fd, *found, false);
     }
+    // Not over with the first: the others may be told of once only.
     if (::ioctl(fd, FIONREAD, &bytes) == 0
         && read_pace::urgent(static_cast<std::size_t>(bytes), found->capacity))
-      return true;
+      urgent = true;
   }
-  return false;
+  return urgent;
 }
 
 /// A turn for each pipe that is ready and was not drained in this pause; again,

@@ -213,6 +213,28 @@ TEST_F(PipePollerHolds, NotesNotMoreThanSoManyArrivals) {
   EXPECT_EQ(pipe.text.size(), pipe_poller::held_marks_max + 1);
 }
 
+TEST_F(PipePollerHolds, NotesWhatComesTogetherWithAFlood) {
+  pipe_ends flood;
+  add(flood, false);
+  std::vector<std::unique_ptr<pipe_ends>> many;
+  for (int i = 0; i < 20; ++i) {
+    add(*many.emplace_back(std::make_unique<pipe_ends>()));
+    many.back()->write("x");
+  }
+  turn(); // from here the set tells once of what they write
+  flood.write(std::string(40'000, 'f'));
+  for (const auto& pipe : many)
+    pipe->write("y");
+  turn();
+  EXPECT_EQ(flood.text.size(), 40'000u);
+  pipes.read_held();
+  turn();
+  for (const auto& pipe : many) {
+    EXPECT_EQ(pipe->text, "xy");
+    EXPECT_EQ(pipe->marks[0].size(), 2u);
+  }
+}
+
 TEST_F(PipePollerHolds, ReadsAtTheEnd) {
   pipe_ends pipe;
   add(pipe);
